@@ -1,0 +1,58 @@
+"""What is known of each family and adapter without loading anything: one row each."""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyFacts:
+    """A kind of base model.
+
+    `capabilities` is what settings ask for with `needs=`; `keys_prefix` is how Kohya's metadata names the family.
+    """
+
+    name: str
+    label: str
+    native_px: int
+    capabilities: frozenset[str]
+    base_model_version: str
+    architecture: str
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterFacts:
+    """A kind of adapter; `module` is the file in trainer/adapters that builds it."""
+
+    name: str
+    label: str
+    module: str
+    capabilities: frozenset[str]
+
+
+_CLIP_FAMILY = frozenset({"text_encoder", "clip_skip", "noise_offset", "min_snr", "negative_prompt", "convolutions"})
+
+FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            FamilyFacts("sd15", "Stable Diffusion 1.x", 512, _CLIP_FAMILY, "sd_v1", "stable-diffusion-v1"),
+            FamilyFacts("sd2", "Stable Diffusion 2.x", 768, _CLIP_FAMILY, "sd_v2", "stable-diffusion-v2-768-v"),
+        )
+    }
+)
+
+ADAPTERS: Mapping[str, AdapterFacts] = types.MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            AdapterFacts("lora", "LoRA", "lora", frozenset()),
+            AdapterFacts("locon", "LoCon (LoRA + convolutions)", "lora", frozenset({"conv_rank"})),
+        )
+    }
+)
+
+
+def capabilities(family: str, adapter: str) -> frozenset[str]:
+    """Everything that this pair can do: what a setting's `needs` is looked up in."""
+    return FAMILIES[family].capabilities | ADAPTERS[adapter].capabilities

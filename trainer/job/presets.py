@@ -1,0 +1,112 @@
+"""Reads and writes job and preset files.
+
+Both are one JSON object: `version`, the sections of a `Job` (any part of them; the rest are defaults), and, in a
+preset, `title` and `purpose`.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trainer.job.fields import Invalid, Message, flatten, nest, parse, specs, unknown_message, unknown_paths
+from trainer.job.settings import VERSION, Job
+from trainer.job.words import say
+
+PRESETS = pathlib.Path(__file__).parents[2] / "presets"
+
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+MIGRATIONS: Mapping[int, Migration] = types.MappingProxyType({})
+"""From version n to n + 1, by n."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """What a file holds: nested values as written (in today's version), its title and purpose, and what was not known."""
+
+    data: Mapping[str, Any]
+    title: str
+    purpose: str
+    unknown: tuple[Message, ...]
+
+    @property
+    def job(self) -> Job:
+        """The defaults with this file's values. Raises Invalid."""
+        return parse(self.data)
+
+
+def read(path: pathlib.Path) -> Document:
+    """The document in `path`. Raises Invalid with one sentence when it is missing, no JSON or no job."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise _invalid("no_file", path=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid("unreadable", path=path, reason=error) from error
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _invalid("not_json", path=path, reason=error.msg, line=error.lineno) from error
+    except RecursionError:
+        raise _invalid("not_a_job", path=path) from None
+    return document(data, str(path))
+
+
+def document(data: Any, name: str) -> Document:
+    """The document that parsed JSON `data` is; `name` stands in messages. Raises Invalid."""
+    if not isinstance(data, dict):
+        raise _invalid("not_a_job", path=name)
+    version = data.get("version", VERSION)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _invalid("not_a_job", path=name)
+    if version > VERSION:
+        raise _invalid("newer_version", path=name, version=version, known=VERSION)
+    for older in range(version, VERSION):
+        data = MIGRATIONS[older](data)
+    values = {key: value for key, value in data.items() if key not in ("title", "purpose", "version")}
+    if any(not isinstance(values.get(section, {}), dict) for section in Job.model_fields):
+        raise _invalid("not_a_job", path=name)
+    unknown = unknown_paths(values)
+    return Document(_without(values, unknown), str(data.get("title", "")), str(data.get("purpose", "")), tuple(map(unknown_message, unknown)))
+
+
+def _without(values: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
+    kept = {}
+    for section, section_values in values.items():
+        if section not in paths:
+            kept[section] = {name: value for name, value in section_values.items() if f"{section}.{name}" not in paths}
+    return kept
+
+
+def _invalid(key: str, **values: object) -> Invalid:
+    return Invalid([Message("", say(key, **values))])
+
+
+def changed(job: Job) -> dict[str, Any]:
+    """The values of `job` that are not defaults, nested."""
+    return nest({path: value for path, value in flatten(job).items() if value != specs()[path].default})
+
+
+def dump(job: Job, title: str = "", purpose: str = "") -> str:
+    """A preset file of `job`: title and purpose and only the values that are not defaults."""
+    head = {"version": VERSION, "title": title, "purpose": purpose}
+    return json.dumps({**head, **changed(job)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def dump_whole(job: Job) -> str:
+    """A job file of `job` with every value in it."""
+    return json.dumps(job.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    """Writes `text` beside `path` and renames it, so that the file is the old or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with beside.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)

@@ -1,0 +1,185 @@
+"""What happens in a run, as typed events, one JSON line each.
+
+Only the trainer appends; anybody reads, from an offset, and a torn last line is left for the next reading.
+"""
+
+import json
+import pathlib
+import time
+from typing import Any, Literal
+
+import pydantic
+
+WRITES_PER_S = 10
+
+
+class _Event(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    time: float = pydantic.Field(default_factory=time.time)
+
+
+class Started(_Event):
+    """The loop is about to begin (again, when `first_step` is above 0): all lengths are exact."""
+
+    kind: Literal["started"] = "started"
+    name: str
+    first_step: int
+    steps: int
+    steps_per_epoch: int
+    epochs: int
+    pictures: int
+    prompts: list[str]
+    device: str
+
+
+class Stage(_Event):
+    """Progress of something before, between or after the steps; `text` is for a person."""
+
+    kind: Literal["stage"] = "stage"
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+class Step(_Event):
+    """One optimizer step: its mean loss and the learning rates used (the second one None where there is none)."""
+
+    kind: Literal["step"] = "step"
+    step: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    text_encoder_learning_rate: float | None = None
+
+
+class Epoch(_Event):
+    """An epoch has ended; `loss` is the mean of its steps."""
+
+    kind: Literal["epoch"] = "epoch"
+    epoch: int
+    step: int
+    loss: float
+
+
+class Sample(_Event):
+    """A picture was made; `file` is relative to the run folder, `prompt` counts from 1, epoch 0 is the baseline."""
+
+    kind: Literal["sample"] = "sample"
+    epoch: int
+    step: int
+    prompt: int
+    text: str
+    seed: int
+    file: str
+    width_px: int
+    height_px: int
+
+
+class Saved(_Event):
+    """A LoRA file was written, whole; `file` is relative to the run folder."""
+
+    kind: Literal["saved"] = "saved"
+    file: str
+    epoch: int
+    step: int
+    size_bytes: int
+
+
+class Warned(_Event):
+    """Something that a person should know but that does not end the run."""
+
+    kind: Literal["warned"] = "warned"
+    text: str
+
+
+class Validated(_Event):
+    """The loss on pictures kept out of training."""
+
+    kind: Literal["validated"] = "validated"
+    step: int
+    epoch: int
+    loss: float
+
+
+class Stopped(_Event):
+    """Ended on request; the work is kept and `resume` goes on from `step`."""
+
+    kind: Literal["stopped"] = "stopped"
+    step: int
+    epoch: int
+    file: str
+
+
+class Failed(_Event):
+    """Ended by an error: what happened and what to do; the traceback is in log.txt."""
+
+    kind: Literal["failed"] = "failed"
+    reason: str
+    advice: str
+
+
+class Finished(_Event):
+    """All steps done; `file` is the final LoRA and `grid` the picture of all samples ("" when there are none)."""
+
+    kind: Literal["finished"] = "finished"
+    step: int
+    file: str
+    grid: str
+    training_s: float
+
+
+Event = Started | Stage | Step | Epoch | Sample | Saved | Warned | Validated | Stopped | Failed | Finished
+
+
+class EventLog:
+    """Appends events to a file. Steps are gathered and written at most ten times a second; all else at once."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._lines: list[str] = []
+        self._written = 0.0
+        self._mend_torn_line()
+
+    def write(self, event: Event) -> None:
+        """Appends `event`, now or with one of the next ones."""
+        self._lines.append(event.model_dump_json() + "\n")
+        gathered = isinstance(event, Step | Stage)
+        if not gathered or time.monotonic() - self._written >= 1 / WRITES_PER_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes all that has been gathered."""
+        if self._lines:
+            with self._path.open("ab") as stream:
+                stream.write("".join(self._lines).encode())
+            self._lines = []
+        self._written = time.monotonic()
+
+    def _mend_torn_line(self) -> None:
+        # A kill can leave half a line; without a line end the next event would be lost with it.
+        if self._path.is_file() and self._path.stat().st_size and not self._path.read_bytes().endswith(b"\n"):
+            with self._path.open("ab") as stream:
+                stream.write(b"\n")
+
+
+def read(path: pathlib.Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """The events from byte `offset` on as dicts, and the offset to go on from. A missing file has none.
+
+    Lines that are no JSON object are left out: they are what a kill in the middle of a write leaves.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            block = stream.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = block.rfind(b"\n") + 1
+    return [event for line in block[:whole].splitlines() if (event := _event(line))], offset + whole
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "kind" in event else None

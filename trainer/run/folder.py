@@ -1,0 +1,175 @@
+"""Every file name of a run, and what can be asked of a run folder without reading its events."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any, Literal
+
+from trainer.job.settings import Job
+
+if os.name == "nt":
+    import msvcrt
+else:
+    import fcntl
+
+Request = Literal["stop", "pause", "save", "sample"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """The paths inside one run folder; none of them need exist."""
+
+    path: pathlib.Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def job(self) -> pathlib.Path:
+        return self.path / "job.json"
+
+    @property
+    def events(self) -> pathlib.Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> pathlib.Path:
+        return self.path / "log.txt"
+
+    @property
+    def samples(self) -> pathlib.Path:
+        return self.path / "samples"
+
+    @property
+    def grid(self) -> pathlib.Path:
+        return self.samples / "grid.png"
+
+    @property
+    def weights(self) -> pathlib.Path:
+        return self.path / "weights"
+
+    @property
+    def state(self) -> pathlib.Path:
+        return self.path / "state"
+
+    @property
+    def lock(self) -> pathlib.Path:
+        return self.path / "lock"
+
+    @property
+    def requests(self) -> pathlib.Path:
+        return self.path / "requests"
+
+    def sample_file(self, name: str, epoch: int, prompt: int, seed: int) -> pathlib.Path:
+        """`prompt` counts from 1; epoch 0 is the baseline."""
+        return self.samples / f"{name}_e{epoch:04d}_p{prompt:02d}_s{seed}.png"
+
+    def weights_file(self, name: str, epoch: int | None = None) -> pathlib.Path:
+        """The file of `epoch`, or the final one when it is None."""
+        return self.weights / (f"{name}.safetensors" if epoch is None else f"{name}-{epoch:06d}.safetensors")
+
+
+def create(output_folder: pathlib.Path, name: str) -> RunFolder:
+    """A new, empty run folder `<output folder>/<name>`, or `<name>-2`, `<name>-3`, … where that exists already."""
+    output_folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        run = RunFolder(output_folder / (name if number == 1 else f"{name}-{number}"))
+        with contextlib.suppress(FileExistsError):
+            run.path.mkdir()
+            for folder in (run.samples, run.weights, run.state, run.requests):
+                folder.mkdir()
+            return run
+        number += 1
+
+
+def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
+    """Writes job.json: the resolved job, the versions of everything that matters and the time."""
+    about = {"created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "versions": dict(versions)}
+    text = json.dumps({**job.model_dump(mode="json"), "about": about}, indent=2, ensure_ascii=False) + "\n"
+    write_whole(run.job, lambda stream: stream.write(text.encode()))
+
+
+def read_job(run: RunFolder) -> Job:
+    """The job of `run`. Raises OSError, ValueError (also pydantic's ValidationError) when it cannot be read."""
+    data = json.loads(run.job.read_text(encoding="utf-8"))
+    data.pop("about", None)
+    return Job.model_validate(data)
+
+
+def list_runs(output_folder: pathlib.Path) -> list[RunFolder]:
+    """The runs in `output_folder`, newest first; a run is a folder with a job.json."""
+    if not output_folder.is_dir():
+        return []
+    found = [RunFolder(path) for path in output_folder.iterdir() if (path / "job.json").is_file()]
+    return sorted(found, key=lambda run: (run.job.stat().st_mtime, run.name), reverse=True)
+
+
+def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file so that at every instant `path` is absent, the old file or the new one, whole."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as stream:
+        write(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
+
+
+class Busy(RuntimeError):
+    """Another trainer holds the lock of this run."""
+
+
+@contextlib.contextmanager
+def held(run: RunFolder) -> Iterator[None]:
+    """Holds the run's lock, which the system frees when the process ends in whatever way. Raises Busy."""
+    with run.lock.open("a+b") as stream:
+        # `is_alive` holds the lock for an instant while it looks, hence a few tries.
+        for attempt in range(10):
+            if _try_lock(stream):
+                break
+            if attempt == 9:
+                raise Busy(run.name)
+            time.sleep(0.05)
+        yield
+
+
+def is_alive(run: RunFolder) -> bool:
+    """Whether a trainer is at work on this run."""
+    try:
+        with run.lock.open("r+b") as stream:
+            return not _try_lock(stream)
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock(stream: IO[Any]) -> bool:
+    try:
+        if os.name == "nt":
+            stream.seek(0)
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def request(run: RunFolder, what: Request) -> None:
+    """Asks the trainer of `run` for something; it answers within a step."""
+    run.requests.mkdir(exist_ok=True)
+    (run.requests / what).touch()
+
+
+def take_request(run: RunFolder, what: Request) -> bool:
+    """Whether `what` was asked for; the request is gone afterwards."""
+    try:
+        (run.requests / what).unlink()
+    except FileNotFoundError:
+        return False
+    return True
