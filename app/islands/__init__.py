@@ -1,0 +1,29 @@
+"""The pieces that Gradio has no widget for, each an .html, .css and .js file of one name in this folder."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.words import say_all
+
+Server = Sequence[Callable[[Any], Any]]
+
+
+def island(name: str, value: Any, server_functions: Server = (), **props: Any) -> gr.HTML:
+    """The island `name` showing `value`, with its words from the table as `props.words`.
+
+    Each of `server_functions` takes one argument: what its JavaScript gives it. `elem_id` and the like are passed on.
+    """
+    folder = pathlib.Path(__file__).parent
+    html, css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return gr.HTML(
+        value,
+        html_template=html,
+        css_template=css,
+        js_on_load=js,
+        server_functions=list(server_functions),
+        words=say_all(f"islands.{name}"),
+        **{"elem_id": name.replace("_", "-"), **props},
+    )

@@ -1,0 +1,5 @@
+"""The small HTTP routes."""
+
+import fastapi
+
+router = fastapi.APIRouter()

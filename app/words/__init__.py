@@ -1,0 +1,25 @@
+"""The table of every word that the app itself shows; what belongs to a setting comes from its declaration instead."""
+
+import functools
+import json
+import pathlib
+import types
+from collections.abc import Mapping
+
+
+@functools.cache
+def table(language: str = "en") -> Mapping[str, str]:
+    """The words of `language` by key; placeholders are in `str.format` braces."""
+    path = pathlib.Path(__file__).with_name(f"{language}.json")
+    return types.MappingProxyType(json.loads(path.read_text(encoding="utf-8")))
+
+
+def say(key: str, **values: object) -> str:
+    """The words `key` with the placeholders filled in. Raises KeyError for a key that the table lacks."""
+    return table()[key].format(**values)
+
+
+def say_all(prefix: str) -> dict[str, str]:
+    """Every entry below `prefix.` by the rest of its key, unfilled: what an island gets as its words."""
+    start = prefix + "."
+    return {key.removeprefix(start): words for key, words in table().items() if key.startswith(start)}
