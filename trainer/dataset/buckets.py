@@ -1,0 +1,102 @@
+"""Which size each picture is trained at, and how many batches and steps follow. Pure arithmetic, all sizes in px.
+
+The rules are those of Kohya's scripts (`make_bucket_resolutions`, `select_bucket`), so that a data set falls into the
+buckets that its owner knows. Three things differ: sides are always multiples of the step and at least one step; the
+nearest aspect ratio is measured by its logarithm, which crops least and treats wide and tall alike; and without
+enlarging, the smallest and largest side still hold wherever the picture is large enough.
+"""
+
+import functools
+import math
+from collections.abc import Iterable
+
+from trainer.job.settings import Dataset
+
+Size = tuple[int, int]
+
+
+@functools.cache
+def bucket_sizes(resolution_px: int, min_px: int, max_px: int, step_px: int) -> tuple[Size, ...]:
+    """All (width, height) with an area of at most resolution² and sides between min and max, and the square; sorted."""
+    area = resolution_px**2
+    low, high = math.ceil(min_px / step_px) * step_px, _floor(max_px, step_px)
+    sizes = {square(resolution_px, step_px)}
+    for width in range(low, high + 1, step_px):
+        height = min(high, _floor(area // width, step_px))
+        if height >= low:
+            sizes |= {(width, height), (height, width)}
+    return tuple(sorted(sizes))
+
+
+def square(resolution_px: int, step_px: int) -> Size:
+    """The largest square of whole steps within resolution², at least one step wide."""
+    side = max(step_px, _floor(resolution_px, step_px))
+    return side, side
+
+
+def choose(width_px: int, height_px: int, settings: Dataset) -> Size:
+    """The bucket of a picture of this size: one square without buckets, otherwise by the rule that `upscale` names."""
+    if not settings.buckets:
+        return square(settings.resolution, settings.bucket_step_px)
+    sizes = bucket_sizes(settings.resolution, settings.bucket_min_px, settings.bucket_max_px, settings.bucket_step_px)
+    if (width_px, height_px) in sizes:
+        return width_px, height_px
+    if settings.upscale:
+        return nearest(width_px, height_px, sizes)
+    bucket = _own_size(width_px, height_px, settings)
+    if settings.bucket_min_px <= min(bucket) and max(bucket) <= settings.bucket_max_px:
+        return bucket
+    fitting = [size for size in sizes if size[0] <= width_px and size[1] <= height_px]
+    return nearest(width_px, height_px, fitting) if fitting else _at_most(bucket, settings)
+
+
+def nearest(width_px: int, height_px: int, sizes: Iterable[Size]) -> Size:
+    """The one of `sizes` of the nearest aspect ratio, so that least is cropped; the largest of equals."""
+    ratio = math.log(width_px) - math.log(height_px)
+    return min(sizes, key=lambda size: (abs(math.log(size[0]) - math.log(size[1]) - ratio), -size[0] * size[1], size))
+
+
+def scaled_size(width_px: int, height_px: int, bucket: Size) -> Size:
+    """The size to scale a picture to before its centre is cut out: the smallest in its own ratio that covers `bucket`.
+
+    Kohya's scripts leave a small picture unscaled and cut its bucket out of it, so that of 127 × 127 only the middle
+    64 × 64 is seen; here it is shrunk, and only what does not fit the bucket's ratio is cut.
+    """
+    scale = max(bucket[0] / width_px, bucket[1] / height_px)
+    return max(bucket[0], round(width_px * scale)), max(bucket[1], round(height_px * scale))
+
+
+def batches(counts: Iterable[int], batch_size: int) -> int:
+    """Batches of an epoch, given how many pictures (with repeats) each bucket holds: no batch mixes buckets."""
+    return sum(-(-count // batch_size) for count in counts)
+
+
+def steps_per_epoch(counts: Iterable[int], batch_size: int, gradient_accumulation: int = 1) -> int:
+    """Optimizer steps of an epoch; the last step of an epoch may add up fewer batches."""
+    return -(-batches(counts, batch_size) // gradient_accumulation)
+
+
+def _own_size(width_px: int, height_px: int, settings: Dataset) -> Size:
+    """Kohya's rule without enlarging: shrunk to the area if need be, then cut down to whole steps."""
+    step, area = settings.bucket_step_px, settings.resolution**2
+    if width_px * height_px <= area:
+        return _cut(width_px, step), _cut(height_px, step)
+    wide = _cut(math.sqrt(area * width_px / height_px) + 0.5, step)
+    tall = _cut(math.sqrt(area * height_px / width_px) + 0.5, step)
+    whole_steps_wide = wide, _cut(wide * height_px / width_px + 0.5, step)
+    whole_steps_tall = _cut(tall * width_px / height_px + 0.5, step), tall
+    return nearest(width_px, height_px, (whole_steps_wide, whole_steps_tall))
+
+
+def _at_most(size: Size, settings: Dataset) -> Size:
+    longest = _cut(settings.bucket_max_px, settings.bucket_step_px)
+    return min(size[0], longest), min(size[1], longest)
+
+
+def _floor(length: int, step: int) -> int:
+    return length - length % step
+
+
+def _cut(length: float, step: int) -> int:
+    """`length` cut down to whole steps, but to one at least."""
+    return max(step, _floor(int(length), step))

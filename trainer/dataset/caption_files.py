@@ -1,0 +1,77 @@
+"""The captions that lie beside the pictures of one folder, and what is wrong with them."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trainer.dataset.folders import Listing, stem
+from trainer.dataset.problems import Problem, capped, problem, some
+from trainer.job.words import say
+
+EXTENSIONS = (".txt", ".caption")  # the first one wins
+_MAX_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is said of one picture. `path` is None where no file says it; `remarks` are keys of warnings."""
+
+    text: str
+    path: pathlib.Path | None = None
+    remarks: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def read_captions(held: Listing, words: str, trigger: str) -> tuple[Mapping[str, Caption], tuple[Problem, ...]]:
+    """The caption of each picture's stem, `words` standing in where there is none; and what is wrong."""
+    files = _files(held)
+    pictures = {stem(picture): picture for picture in reversed(held.pictures)}
+    captions = {name: _read(files.get(name, ()), words) for name in reversed(pictures)}
+    errors = [wrong for caption in captions.values() for wrong in caption.problems]
+    remarked: dict[str, list[pathlib.Path]] = {}
+    for name, caption in captions.items():
+        for key in caption.remarks:
+            remarked.setdefault(key, []).append(caption.path or files.get(name, [pictures[name]])[0])
+    instead = _instead(words, trigger)
+    return captions, (*capped(errors), *(_remark(key, paths, instead) for key, paths in remarked.items()))
+
+
+def _files(held: Listing) -> dict[str, list[pathlib.Path]]:
+    """The caption files of each stem, the one that wins first."""
+    found: dict[str, list[pathlib.Path]] = {}
+    for extension in EXTENSIONS:
+        for path in held.files:
+            if path.suffix.lower() == extension:
+                found.setdefault(stem(path), []).append(path)
+    return found
+
+
+def _read(files: Sequence[pathlib.Path], words: str) -> Caption:
+    if not files:
+        return Caption(words, remarks=("data_no_caption",))
+    path, double = files[0], ("data_two_captions",) if len(files) > 1 else ()
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            return Caption(words, problems=(problem("error", "data_caption_long", path, limit=_MAX_BYTES // 1024),))
+        lines = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        return Caption(words, problems=(problem("error", "data_caption_encoding", path),))
+    except OSError as error:
+        return Caption(words, problems=(problem("error", "data_caption_unreadable", path, reason=error.strerror),))
+    if not lines:
+        return Caption(words, remarks=(*double, "data_empty_caption"))
+    return Caption(lines[0], path, (*double, "data_more_lines") if len(lines) > 1 else double)
+
+
+def _remark(key: str, paths: Sequence[pathlib.Path], instead: str) -> Problem:
+    folder, names = paths[0].parent, some([path.name for path in paths])
+    return problem("warning", key, folder, count=len(paths), names=names, folder=folder.name, instead=instead)
+
+
+def _instead(words: str, trigger: str) -> str:
+    """What a picture without a caption of its own is trained with, as part of a sentence."""
+    if words:
+        return say("data_instead_words", words=words)
+    return say("data_instead_trigger", trigger=trigger) if trigger else say("data_instead_nothing")

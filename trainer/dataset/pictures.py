@@ -1,0 +1,138 @@
+"""Reading pictures: their size without decoding them, and their pixels as plain RGB in a bucket's size."""
+
+import contextlib
+import pathlib
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from trainer.dataset.buckets import Size, scaled_size
+from trainer.dataset.file_ends import seems_cut_off
+from trainer.job.words import say
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl"})
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JXL")
+COLOURS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
+    {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
+)
+_ORIENTATION = 0x0112
+_TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+
+
+class BrokenPicture(ValueError):
+    """A file that is no readable picture. `path` is the file; the message is a sentence naming it and the reason."""
+
+    def __init__(self, path: pathlib.Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(say("data_broken", path=path, reason=reason))
+
+
+def size_px(path: pathlib.Path) -> Size:
+    """(width, height) as shown, after EXIF orientation, from the header alone; raises BrokenPicture.
+
+    Pixels are decoded only where the end of the file looks cut off, so that a truncated picture is found all the same.
+    """
+    with _opened(path) as picture:
+        size = picture.size
+        if seems_cut_off(path, picture):
+            picture.draft(None, (1, 1))
+            picture.load()
+        return size if _orientation(picture) < 5 else (size[1], size[0])
+
+
+def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
+    """The picture as RGB with 8 bits a channel, upright, on `background` where transparent; raises BrokenPicture.
+
+    `background` is one of COLOURS. Of an animated picture, it is the first frame.
+    """
+    with _opened(path) as picture:
+        picture.load()
+        plain = _flattened(_eight_bits(picture), COLOURS[background])
+        turn = _TURNS.get(_orientation(picture))
+        return plain if turn is None else plain.transpose(turn)
+
+
+def fit(picture: Image.Image, bucket: Size) -> Image.Image:
+    """The centre of `picture`, scaled (Lanczos) so that it just covers `bucket`, and cut to exactly that size."""
+    width, height = scaled_size(*picture.size, bucket)
+    left, top = (width - bucket[0]) // 2, (height - bucket[1]) // 2
+    scaled = picture if (width, height) == picture.size else picture.resize((width, height), Image.Resampling.LANCZOS)
+    return scaled.crop((left, top, left + bucket[0], top + bucket[1]))
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
+    """The picture, its pixels not decoded yet. Whatever goes wrong with it in the `with` is raised as BrokenPicture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata: nothing that the owner could act on
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if path.stat().st_size == 0:
+                raise BrokenPicture(path, say("data_zero_bytes"))
+            with Image.open(path, formats=_known_formats()) as picture:
+                yield picture
+    except BrokenPicture:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BrokenPicture(path, say("data_bomb")) from error
+    except UnidentifiedImageError as error:
+        raise BrokenPicture(path, say("data_no_picture")) from error
+    except Exception as error:  # damaged files make Pillow's readers raise anything from SyntaxError to struct.error
+        raise BrokenPicture(path, str(error) or type(error).__name__) from error
+
+
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def readable_extensions() -> frozenset[str]:
+    """The endings (lower case, with dot) of the pictures that this installation can read."""
+    return EXTENSIONS & Image.registered_extensions().keys()
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's 1 to 8; 1 where there is none or where it cannot be read, as every viewer shows such pictures."""
+    try:
+        # PngImageFile.getexif would decode all pixels; where it matters, seems_cut_off has had them decoded already.
+        value = Image.Image.getexif(picture).get(_ORIENTATION, 1)
+    except (AttributeError, KeyError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error):
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """`picture` unless it has more than 8 bits a channel: Pillow would clip those instead of scaling them."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture, dtype=np.float64)
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    top = float(values.max())
+    if picture.mode == "F":
+        scale = 255.0 if top <= 1 else 1.0
+    else:
+        scale = 1 / 257 if top > 255 or picture.mode != "I" else 1.0
+    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+
+
+def _flattened(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    above = picture.convert("RGBA")
+    below = Image.new("RGBA", above.size, (*colour, 255))
+    return Image.alpha_composite(below, above).convert("RGB")

@@ -1,0 +1,121 @@
+"""How long a training is and in which order it sees what: the one source of every count that is shown or obeyed."""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainer.dataset import buckets
+from trainer.dataset.buckets import Size
+from trainer.dataset.captions import caption_for
+from trainer.dataset.problems import Problem
+from trainer.dataset.remarks import remarks
+from trainer.dataset.scan import Picture, Scan
+from trainer.dataset.scan import scan as read_folder
+from trainer.job.settings import Dataset, Job
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bucket: its size in px, the pictures in it, and how many an epoch shows of it (`repeated`)."""
+
+    width_px: int
+    height_px: int
+    pictures: int
+    repeated: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The exact counts of a training. `steps` are optimizer steps in all; the last epoch may be cut short."""
+
+    pictures: int
+    repeated: int
+    rows: tuple[Row, ...]
+    batches_per_epoch: int
+    steps_per_epoch: int
+    epochs: int
+    steps: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(found.level == "error" for found in self.problems)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture as one batch shows it: in this bucket, with this caption, mirrored or not."""
+
+    picture: Picture
+    bucket: Size
+    caption: str
+    flip: bool
+
+
+Batch = tuple[Item, ...]
+
+
+def make_plan(job: Job, scan: Scan | None = None) -> Plan:
+    """The plan of `job`; the folder is read unless its `scan` is given. What is wrong is in `problems`."""
+    found = read_folder(job.dataset) if scan is None else scan
+    rows = bucket_rows(found, job.dataset)
+    counts = [row.repeated for row in rows]
+    training = job.training
+    per_epoch = buckets.steps_per_epoch(counts, training.batch_size, training.gradient_accumulation)
+    epochs = training.epochs or (math.ceil(training.steps / per_epoch) if per_epoch else 0)
+    return Plan(
+        found.pictures,
+        found.repeated,
+        rows,
+        buckets.batches(counts, training.batch_size),
+        per_epoch,
+        epochs,
+        min(training.steps, epochs * per_epoch) if training.steps else epochs * per_epoch,
+        (*found.problems, *remarks(found, counts, job)),
+    )
+
+
+def bucket_rows(scan: Scan, settings: Dataset) -> tuple[Row, ...]:
+    """One row for each bucket that holds a picture, by width, then height."""
+    pictures: dict[Size, int] = {}
+    repeated: dict[Size, int] = {}
+    for subset in scan.subsets:
+        for picture in subset.pictures:
+            bucket = buckets.choose(picture.width_px, picture.height_px, settings)
+            pictures[bucket] = pictures.get(bucket, 0) + 1
+            repeated[bucket] = repeated.get(bucket, 0) + subset.repeats
+    return tuple(Row(*bucket, pictures[bucket], repeated[bucket]) for bucket in sorted(pictures))
+
+
+def epoch_batches(scan: Scan, job: Job, epoch: int) -> list[Batch]:
+    """The batches of `epoch` (any whole number) in their order, which (seed, epoch) alone decides.
+
+    Each picture comes `repeats` times, with its caption and mirroring drawn anew. A batch never mixes buckets; the last
+    batch of a bucket may be short.
+    """
+    seed, size = job.training.seed, job.training.batch_size
+    # Text seeds go through SHA-512, the same in every process and on every machine.
+    order = random.Random(f"order {seed} {epoch}")
+    by_bucket: dict[Size, list[Item]] = {}
+    for item in _items(scan, job, epoch):
+        by_bucket.setdefault(item.bucket, []).append(item)
+    batches: list[Batch] = []
+    for bucket in sorted(by_bucket):
+        items = by_bucket[bucket]
+        order.shuffle(items)
+        batches += [tuple(items[at : at + size]) for at in range(0, len(items), size)]
+    order.shuffle(batches)
+    return batches
+
+
+def _items(scan: Scan, job: Job, epoch: int) -> Iterator[Item]:
+    index = 0
+    for subset in scan.subsets:
+        for picture in subset.pictures:
+            bucket = buckets.choose(picture.width_px, picture.height_px, job.dataset)
+            for _ in range(subset.repeats):
+                rng = random.Random(f"item {job.training.seed} {epoch} {index}")
+                flip = rng.random() < 0.5 and job.dataset.flip
+                yield Item(picture, bucket, caption_for(picture.caption, job.dataset, rng), flip)
+                index += 1

@@ -1,0 +1,71 @@
+"""Warnings about a data set that can be read but may not train as its owner expects."""
+
+from collections.abc import Sequence
+
+from trainer.dataset import buckets
+from trainer.dataset.problems import Problem, problem, some
+from trainer.dataset.scan import Picture, Scan
+from trainer.job.facts import FAMILIES
+from trainer.job.settings import Dataset, Job
+
+_FEW = 5
+_MUCH_CUT = 1 / 3
+_SMALL_AREA = 1 / 4
+
+
+def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
+    """The warnings, all about settings that do not suit the pictures or each other; none without pictures.
+
+    `counts` says how many pictures each bucket shows in an epoch.
+    """
+    pictures = [picture for subset in scan.subsets for picture in subset.pictures]
+    if not pictures:
+        return ()
+    return (*_resolution(job), *_pictures(pictures, job.dataset), *_short_batches(counts, job.training.batch_size))
+
+
+def cut_share(picture: Picture, settings: Dataset) -> float:
+    """How much of the picture's area is cut away to fit its bucket, from 0 to 1."""
+    bucket = buckets.choose(picture.width_px, picture.height_px, settings)
+    width, height = buckets.scaled_size(picture.width_px, picture.height_px, bucket)
+    return 1 - bucket[0] * bucket[1] / (width * height)
+
+
+def _resolution(job: Job) -> list[Problem]:
+    settings, found = job.dataset, []
+    resolution, step, smallest = settings.resolution, settings.bucket_step_px, settings.bucket_min_px
+    side, _ = buckets.square(resolution, step)
+    if side != resolution:
+        found.append(_warn("data_odd_resolution", "dataset.resolution", resolution=resolution, side=side, step=step))
+    if settings.buckets and smallest > resolution:
+        path = "dataset.bucket_min_px"
+        found.append(_warn("data_only_square", path, smallest=smallest, resolution=resolution))
+    family = FAMILIES[job.model.family]
+    if job.model.base != "starter" and resolution * 2 <= family.native_px:
+        values = {"resolution": resolution, "family": family.label, "native": family.native_px}
+        found.append(_warn("data_low_resolution", "dataset.resolution", **values))
+    return found
+
+
+def _pictures(pictures: Sequence[Picture], settings: Dataset) -> list[Problem]:
+    found = [_warn("data_few", "dataset.folder", count=len(pictures))] if len(pictures) < _FEW else []
+    side = settings.resolution
+    small = [p.path.name for p in pictures if p.width_px * p.height_px < side**2 * _SMALL_AREA]
+    cut = [p.path.name for p in pictures if cut_share(p, settings) > _MUCH_CUT]
+    if small:
+        found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
+    if cut:
+        found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
+    return found
+
+
+def _short_batches(counts: Sequence[int], batch_size: int) -> list[Problem]:
+    """A warning when most batches hold fewer pictures than asked for, because each bucket ends with a short one."""
+    real, ideal = buckets.batches(counts, batch_size), buckets.batches([sum(counts)], batch_size)
+    if real < 2 * ideal:
+        return []
+    return [_warn("data_short_batches", "training.batch_size", buckets=len(counts), batches=real, ideal=ideal)]
+
+
+def _warn(key: str, setting: str, **values: object) -> Problem:
+    return problem("warning", key, "", setting, **values)

@@ -1,0 +1,210 @@
+"""What a pictures folder holds for training, and what is wrong with it."""
+
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from trainer.dataset import folders
+from trainer.dataset.caption_files import Caption, read_captions
+from trainer.dataset.pictures import BrokenPicture, size_px
+from trainer.dataset.problems import Level, Problem, capped, problem, some
+from trainer.job.settings import Dataset
+
+Inside = tuple[pathlib.Path, folders.Listing]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, upright: its size in px after EXIF orientation, and what is said of it.
+
+    `caption` is from `caption_path`, or the folder's words where that is None.
+    """
+
+    path: pathlib.Path
+    width_px: int
+    height_px: int
+    caption: str
+    caption_path: pathlib.Path | None = None
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One folder such as `25_cat`: its pictures in natural order, each used `repeats` times an epoch."""
+
+    folder: pathlib.Path
+    name: str
+    repeats: int
+    words: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All that a pictures folder holds; with `ok`, nothing forbids training on it."""
+
+    folder: pathlib.Path
+    subsets: tuple[Subset, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are, without repeats."""
+        return sum(len(subset.pictures) for subset in self.subsets)
+
+    @property
+    def repeated(self) -> int:
+        """How many pictures an epoch shows: each as often as its folder says."""
+        return sum(len(subset.pictures) * subset.repeats for subset in self.subsets)
+
+    @property
+    def ok(self) -> bool:
+        return not any(found.level == "error" for found in self.problems)
+
+
+def scan(settings: Dataset) -> Scan:
+    """Reads the folder, its captions and the headers of its pictures. Never raises: what is wrong is in `problems`."""
+    folder = folders.resolve(settings.folder)
+    try:
+        if not folder.exists():
+            return Scan(folder, problems=(problem("error", "data_missing", folder),))
+        if not folder.is_dir():
+            return Scan(folder, problems=(problem("error", "data_is_file", folder),))
+        held = folders.listing(folder)
+        if not held.folders and not held.files:
+            return Scan(folder, problems=(problem("error", "data_empty", folder),))
+        return _scan_folder(folder, held, settings)
+    except (OSError, ValueError) as error:
+        return Scan(folder, problems=(_unreadable(folder, error),))
+
+
+def without(found: Scan, broken: Iterable[BrokenPicture], settings: Dataset) -> Scan:
+    """`found` less pictures that turned out to be broken when they were decoded; each is named in a problem."""
+    by_path = {error.path: error for error in broken}
+    subsets = tuple(
+        replace(subset, pictures=tuple(picture for picture in subset.pictures if picture.path not in by_path))
+        for subset in found.subsets
+    )
+    named = capped([_broken(error, settings) for error in by_path.values()])
+    return _checked(found.folder, subsets, (*found.problems, *named))
+
+
+def _scan_folder(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Scan:
+    inner, problems = _readable(folder, held)
+    chosen = inner
+    if _is_leaf(folder, held, inner):
+        chosen = [(folder, held)]
+    elif held.pictures:
+        problems.append(problem("warning", "data_loose", folder, count=len(held.pictures)))
+    subsets: list[Subset] = []
+    for path, inside in chosen:
+        subset, wrong = _scan_subset(path, inside, settings)
+        problems += wrong
+        subsets += [subset] if subset else []
+    if not subsets and not any(wrong.level == "error" for wrong in problems):
+        problems += [*_unread_formats(folder, held), _no_pictures(folder)]
+    return _checked(folder, tuple(subsets), tuple(problems))
+
+
+def _readable(folder: pathlib.Path, held: folders.Listing) -> tuple[list[Inside], list[Problem]]:
+    """The sub-folders with what they hold; one that leads back up or cannot be read is a problem instead."""
+    found: list[Inside] = []
+    problems: list[Problem] = []
+    for path in held.folders:
+        if folders.is_loop(path, folder):
+            problems.append(problem("warning", "data_loop", path))
+            continue
+        try:
+            found.append((path, folders.listing(path)))
+        except OSError as error:
+            problems.append(_unreadable(path, error))
+    return found, problems
+
+
+def _is_leaf(folder: pathlib.Path, held: folders.Listing, inner: Sequence[Inside]) -> bool:
+    """Whether the pictures right in `folder` are used: its own name is numbered, or no numbered folder is in it."""
+    if not held.pictures or folders.read_name(folder.name).repeats is not None:
+        return bool(held.pictures)
+    return not any(inside.pictures and folders.read_name(path.name).repeats is not None for path, inside in inner)
+
+
+def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> tuple[Subset | None, list[Problem]]:
+    """The subset that `folder` is (None if it is none), and what is wrong with it."""
+    named = folders.read_name(folder.name)
+    problems = _nested(folder, held) + _unread_formats(folder, held)
+    if named.repeats is not None and not 1 <= named.repeats <= folders.MAX_REPEATS:
+        key = "data_no_repeats" if named.repeats < 1 else "data_many_repeats"
+        return None, [problem("error", key, folder, name=folder.name, repeats=named.repeats, limit=folders.MAX_REPEATS)]
+    if not held.pictures:
+        empty = [problem("warning", "data_empty_subset", folder, name=folder.name)] if named.repeats else []
+        return None, problems + empty
+    if named.repeats is None:
+        repeats = settings.default_repeats
+        problems.append(problem("warning", "data_unnumbered", folder, name=folder.name, repeats=repeats))
+    captions, bad_captions = read_captions(held, named.words, settings.trigger)
+    single, doubled = _one_per_stem(held.pictures)
+    pictures, broken = _read_pictures(single, captions, settings)
+    subset = Subset(folder, folder.name, named.repeats or settings.default_repeats, named.words, pictures)
+    return subset, [*problems, *capped(doubled), *capped(broken), *bad_captions]
+
+
+def _one_per_stem(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], list[Problem]]:
+    """The first picture of each stem; each further one is a problem, since both would share one caption."""
+    first: dict[str, pathlib.Path] = {}
+    problems = []
+    for path in paths:
+        other = first.setdefault(folders.stem(path), path)
+        if other is not path:
+            problems.append(problem("error", "data_same_stem", path, one=other.name, other=path.name))
+    return list(first.values()), problems
+
+
+def _read_pictures(
+    paths: Sequence[pathlib.Path], captions: Mapping[str, Caption], settings: Dataset
+) -> tuple[tuple[Picture, ...], list[Problem]]:
+    pictures, broken = [], []
+    for path in paths:
+        caption = captions[folders.stem(path)]
+        try:
+            pictures.append(Picture(path, *size_px(path), caption.text, caption.path))
+        except BrokenPicture as error:
+            broken.append(_broken(error, settings))
+    return tuple(pictures), broken
+
+
+def _checked(folder: pathlib.Path, subsets: tuple[Subset, ...], problems: tuple[Problem, ...]) -> Scan:
+    """The scan, with an error if nothing is left to train on and nothing said so yet."""
+    found = Scan(folder, subsets, problems)
+    if found.ok and not found.pictures:
+        return replace(found, problems=(*problems, problem("error", "data_nothing_left", folder)))
+    return found
+
+
+def _broken(error: BrokenPicture, settings: Dataset) -> Problem:
+    level: Level = "error" if settings.broken_pictures == "refuse" else "warning"
+    key = "data_broken" if level == "error" else "data_broken_skipped"
+    return problem(level, key, error.path, "dataset.broken_pictures", reason=error.reason)
+
+
+def _nested(folder: pathlib.Path, held: folders.Listing) -> list[Problem]:
+    """A warning when pictures lie in folders inside `folder`, which are never read."""
+    if not held.folders or (not held.pictures and folders.first_with_pictures(folder, 1) is None):
+        return []
+    names = some([path.name for path in held.folders])
+    return [problem("warning", "data_nested", folder, name=folder.name, names=names)]
+
+
+def _unread_formats(folder: pathlib.Path, held: folders.Listing) -> list[Problem]:
+    names = [path.name for path in held.unread]
+    return [problem("warning", "data_unread_format", folder, count=len(names), names=some(names))] if names else []
+
+
+def _no_pictures(folder: pathlib.Path) -> Problem:
+    deeper = folders.first_with_pictures(folder)
+    if deeper is None:
+        return problem("error", "data_no_pictures", folder)
+    return problem("error", "data_deeper", folder, inner=deeper)
+
+
+def _unreadable(folder: pathlib.Path, error: Exception) -> Problem:
+    reason = getattr(error, "strerror", None) or str(error)
+    return problem("error", "data_unreadable_folder", folder, reason=reason)
