@@ -110,8 +110,8 @@ find_python() {
     fi
     without=${without:-$name}
   done
-  [ -z "$without" ] || fail "This Python cannot make virtual environments yet. On Debian and Ubuntu: 'sudo apt install $("$without" -c \
-    'import sys; print("python%d.%d-venv" % sys.version_info[:2])')', then run this again."
+  [ -z "$without" ] || fail "This Python cannot make virtual environments yet. On Debian and Ubuntu, \
+'sudo apt install python$(version_of "$without")-venv' mends that; then run this again."
   fail "LoRA Atelier needs Python 3.11 or newer (up to 3.14), and none was found. $(how_to_get_python)"
 }
 
