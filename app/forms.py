@@ -1,24 +1,156 @@
-"""Widgets from the declarations of the settings, and values from the widgets."""
+"""The form of a page: every setting's widget, what they hold as a job, and what follows when one is changed."""
 
+import dataclasses
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
+from app import widgets
+from app.words import say
 from trainer.job import fields
+from trainer.job.fields import Invalid, Message
+from trainer.job.settings import Job
+
+SEARCH_FROM = 8
+"""An Advanced part with at least this many settings gets a search."""
+
+Values = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Watcher:
+    """`answer` fills `outputs` from the values of `paths`."""
+
+    paths: tuple[str, ...]
+    answer: Callable[[Values], Any]
+    outputs: tuple[Any, ...]
+
+    def elem_id(self, number: int) -> str:
+        return f"watcher-{number}"
 
 
 class Form:
-    """The widgets of one page by the path of their setting, in the order in which they were placed."""
+    """The widgets of one page by the path of their setting, in the order in which they were placed.
 
-    def __init__(self) -> None:
+    It belongs to the page that is being built and holds nothing of a user's: what a user has entered is in the browser.
+    """
+
+    def __init__(self, start: Job) -> None:
+        self.start = fields.flatten(start)
         self.widgets: dict[str, Any] = {}
+        self.tabs: dict[str, str] = {}
+        self.watchers: list[Watcher] = []
+        self._tab = ""
 
-    def place(self, *paths: str) -> None:
-        """Puts the widgets of these settings here."""
+    def tab(self, name: str) -> None:
+        """What is placed from now on stands in the tab `name`."""
+        self._tab = name
+
+    def place(self, *paths: str, **options: Any) -> None:
+        """Puts the widgets of these settings here; `options` replace attributes, as in `lines=8`."""
         for path in paths:
-            spec = fields.specs()[path]
-            self.widgets[path] = gr.Textbox(label=spec.title, info=spec.help, elem_id="f-" + path.replace(".", "-"))
+            assert path not in self.widgets, f"{path} is placed twice"
+            widget = widgets.make(fields.specs()[path], self.start[path])
+            for name, value in options.items():
+                setattr(widget, name, value)
+            self.widgets[path] = widget
+            self.tabs[path] = self._tab
+
+    def browsable(self, path: str, kind: str) -> None:
+        """Gives the text field of `path` a button that fills it from the file browser; `kind` is folder or model."""
+        button = gr.Button(say("browser.open"), render=False)
+        button.click(None, None, None, js=f"() => atelier.browse('{path}', '{kind}')")
+        self.widgets[path].buttons = [button]
+
+    def grid(self, *paths: str) -> None:
+        """Puts the widgets of these settings into a grid of their own."""
+        with gr.Column(elem_classes="fields"):
+            self.place(*paths)
 
     def rest(self, section: str) -> None:
-        """Puts every widget of `section` here that no tab has placed."""
-        self.place(*(path for path, spec in fields.specs().items() if spec.section == section and path not in self.widgets))
+        """Puts what no tab has placed of `section` into its Advanced part, with a search where that is long."""
+        left = [path for path, spec in fields.specs().items() if spec.section == section and path not in self.widgets]
+        if not left:
+            return
+        with gr.Accordion(say("form.advanced", count=len(left)), open=False, elem_classes="advanced-part"):
+            if len(left) >= SEARCH_FROM:
+                gr.HTML(_search(section), elem_classes="search", apply_default_css=False)
+            self.grid(*left)
+
+    def inputs(self, paths: Iterable[str] = ()) -> list[Any]:
+        """The widgets of `paths`, or all of them."""
+        return [self.widgets[path] for path in paths or self.widgets]
+
+    def values(self, given: Sequence[Any], paths: Iterable[str] = ()) -> dict[str, Any]:
+        """What the widgets of `paths` (or all) gave, by path, for the declarations to judge."""
+        specs = fields.specs()
+        return {path: widgets.read(specs[path], value) for path, value in zip(paths or self.widgets, given, strict=True)}
+
+    def job(self, given: Sequence[Any]) -> Job:
+        """The job that all widgets describe. Raises Invalid."""
+        return fields.parse(fields.nest(self.values(given)))
+
+    def fill(self, job: Job) -> list[Any]:
+        """What all widgets show of `job`."""
+        values, specs = fields.flatten(job), fields.specs()
+        return [widgets.shown(specs[path], values[path]) for path in self.widgets]
+
+    def at_fields(self, messages: Iterable[Message]) -> list[Any]:
+        """For Gradio's validation: each widget with the messages that belong to it."""
+        by_path: dict[str, list[str]] = {}
+        for message in messages:
+            by_path.setdefault(message.path, []).append(message.text)
+        return [gr.validate(path not in by_path, "\n".join(by_path.get(path, ()))) for path in self.widgets]
+
+    def on_change(self, paths: Iterable[str], answer: Callable[[Values], Any], *outputs: Any) -> None:
+        """`answer(values)` fills `outputs` whenever one of `paths` has changed, and when the page has been opened."""
+        self.watchers.append(Watcher(tuple(paths), answer, outputs))
+
+    def connect(self) -> None:
+        """Puts the hidden buttons here that form.js presses after a change.
+
+        Gradio's own `.input` of a text box misses pasted, deleted and composed (Japanese) text, so the page listens to
+        the browser's events instead.
+        """
+        for number, watcher in enumerate(self.watchers):
+            button = gr.Button(elem_id=watcher.elem_id(number), elem_classes="gone")
+            button.click(
+                self._answer(watcher),
+                self.inputs(watcher.paths),
+                list(watcher.outputs),
+                queue=False,
+                show_progress="hidden",
+                trigger_mode="always_last",
+                api_visibility="private",
+            )
+
+    def _answer(self, watcher: Watcher) -> Callable[..., Any]:
+        return lambda *given: watcher.answer(self.values(given, watcher.paths))
+
+    def facts(self) -> Mapping[str, Any]:
+        """What form.js knows of the form."""
+        specs = fields.specs()
+        return types.MappingProxyType(
+            {
+                "paths": list(self.widgets),
+                "tabs": self.tabs,
+                "find": {p: f"{s.title} {s.help} {p}".lower() for p, s in specs.items() if p in self.widgets},
+                "watchers": {watcher.elem_id(number): watcher.paths for number, watcher in enumerate(self.watchers)},
+            }
+        )
+
+
+def faults(job_data: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Everything that the declarations find wrong with nested values."""
+    try:
+        fields.parse(job_data)
+    except Invalid as error:
+        return error.messages
+    return ()
+
+
+def _search(section: str) -> str:
+    words = say("form.search")
+    return f'<input type="search" class="find" data-section="{section}" placeholder="{words}" aria-label="{words}"><p class="none" hidden>{say("form.search_none")}</p>'

@@ -4,14 +4,22 @@ A tab is a module with `TITLE`, the key of its title in the table of words, and 
 widgets inside the tab. It is added by naming it in `TABS`.
 """
 
+import functools
+import json
+import pathlib
+from typing import Any
+
 import fastapi
 import gradio as gr
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from app import live
+from app import bar, browse, live, shelf, theme, thumbs
 from app.forms import Form
+from app.islands import island
 from app.tabs import compare, dataset, model, run, samples, training
-from app.words import say
+from app.words import say, say_all
+from trainer.job import fields
+from trainer.job.facts import ADAPTERS, FAMILIES
 
 TABS = (model, dataset, training, samples, run, compare)
 HOSTS = ["127.0.0.1", "localhost"]
@@ -23,14 +31,65 @@ def create_app() -> fastapi.FastAPI:
     # Without it a foreign page could reach this one through a name that resolves to 127.0.0.1 (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     app.include_router(live.router)
-    return gr.mount_gradio_app(app, build(), path="/", server_name="127.0.0.1", run_history=False, footer_links=[])
+    app.include_router(thumbs.router)
+    form = Form(shelf.start_job())
+    return gr.mount_gradio_app(
+        app,
+        build(form),
+        path="/",
+        server_name="127.0.0.1",
+        run_history=False,
+        footer_links=[],
+        theme=theme.THEME,
+        css=theme.css(),
+        head=_head(form),
+        favicon_path=str(pathlib.Path(__file__).with_name("icon.svg")),
+    )
 
 
-def build() -> gr.Blocks:
-    """The page."""
-    form = Form()
-    with gr.Blocks(title=say("app.title")) as page, gr.Tabs(elem_id="tabs"):
-        for tab in TABS:
-            with gr.Tab(say(tab.TITLE), id=tab.TITLE.rpartition(".")[2]):
-                tab.build(form)
+def build(form: Form) -> gr.Blocks:
+    """The page, with a widget for each setting in `form`."""
+    with gr.Blocks(title=say("app.title"), analytics_enabled=False) as page:
+        top = bar.build()
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+            for tab in TABS:
+                name = tab.TITLE.rpartition(".")[2]
+                form.tab(name)
+                with gr.Tab(say(tab.TITLE), id=name):
+                    tab.build(form)
+        island("file_browser", None, [browse.listing])
+        bar.connect(top, form, tabs)
+        form.connect()
+        _connect_draft(page, form, top)
     return page
+
+
+def _connect_draft(page: gr.Blocks, form: Form, top: bar.Bar) -> None:
+    """Fields keep what was typed when the page is loaded again; form.js marks what differs from the preset."""
+    draft = gr.Textbox(visible=False)
+    edited = gr.Button(elem_id="edited", elem_classes="gone")
+    edited.click(None, form.inputs(), None, js="(...values) => atelier.edited(...values)")
+    page.load(
+        functools.partial(bar.restore, form),
+        draft,
+        [*form.inputs(), top.chooser, top.purpose],
+        js="() => atelier.draft()",
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    ).then(None, form.inputs(), None, js="(...values) => atelier.opened(...values)")
+
+
+def _head(form: Form) -> str:
+    """The facts that form.js needs, and form.js."""
+    facts: dict[str, Any] = {
+        **form.facts(),
+        "titles": {path: spec.title for path, spec in fields.specs().items()},
+        "capabilities": {row.name: sorted(row.capabilities) for row in (*FAMILIES.values(), *ADAPTERS.values())},
+        "words": say_all("page"),
+        "preset": shelf.STARTER,
+    }
+    # A "</script>" inside of a text would end the script.
+    text = json.dumps(facts, ensure_ascii=False).replace("</", "<\\/")
+    script = pathlib.Path(__file__).with_name("form.js").read_text(encoding="utf-8")
+    return f"<script>window.ATELIER = {text};</script>\n<script>{script}</script>"

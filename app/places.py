@@ -56,3 +56,8 @@ def _remembered() -> list[pathlib.Path]:
         return []
     folders = data.get("output_folders", []) if isinstance(data, dict) else []
     return [pathlib.Path(folder) for folder in folders if isinstance(folder, str)]
+
+
+def resolve_outputs(folder: str) -> pathlib.Path:
+    """Where an output folder named in a job lies; the word `outputs` is the default one."""
+    return default_outputs() if folder == "outputs" else pathlib.Path(folder).expanduser().absolute()

@@ -1,5 +1,6 @@
-"""The training tab."""
+"""The Training tab: how it is learned."""
 
+from app import parts
 from app.forms import Form
 
 TITLE = "tabs.training"
@@ -7,4 +8,12 @@ TITLE = "tabs.training"
 
 def build(form: Form) -> None:
     """Lays out the tab."""
+    with parts.part("training.length"):
+        form.grid("training.epochs", "training.steps", "training.batch_size")
+    with parts.part("training.rate"):
+        form.grid("training.learning_rate", "training.optimizer", "training.schedule", "training.warmup_percent")
+    with parts.part("training.rest"):
+        form.grid(
+            "training.text_encoder", "training.text_encoder_learning_rate", "training.precision", "training.seed"
+        )
     form.rest("training")

@@ -1,0 +1,253 @@
+"""The bar above all tabs: presets, what has changed, the plan in one line, and Start."""
+
+import dataclasses
+import functools
+import html
+import json
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from app import jobs, plans, shelf
+from app.forms import Form
+from app.words import say
+from trainer.dataset.scan import scan
+from trainer.job import base_model, fields, presets
+from trainer.job.fields import Invalid, Message
+from trainer.job.settings import Job
+
+OBEY = "(...given) => atelier.obey(...given)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """What stands in the bar; `said` carries an order for form.js as JSON and is never seen."""
+
+    chooser: Any
+    purpose: Any
+    notice: Any
+    said: Any
+    buttons: Mapping[str, Any]
+    title: Any
+    purpose_text: Any
+
+
+def build() -> Bar:
+    """Lays out the bar; `connect` makes it work once all fields exist."""
+    entries = shelf.entries()
+    first = entries[0] if entries else None
+    with gr.Row(elem_id="bar"):
+        gr.HTML(f"<h1>{html.escape(say('app.title'))}</h1>", elem_id="wordmark", apply_default_css=False)
+        chooser = gr.Dropdown(
+            _choices(entries),
+            value=first.key if first else None,
+            label=say("presets.label"),
+            show_label=False,
+            filterable=False,
+            min_width=0,
+            elem_id="preset",
+        )
+        buttons: dict[str, Any] = {"load": _button("load"), "save": _button("save")}
+        buttons["upload"] = gr.UploadButton(
+            say("presets.upload"), type="binary", file_types=[".json"], size="sm", min_width=0, elem_id="upload-preset"
+        )
+        buttons["download"] = _button("download")
+        gr.HTML('<span class="count" role="status"></span>', elem_id="changes", apply_default_css=False)
+        buttons["start"] = gr.Button(say("bar.start"), variant="primary", min_width=0, elem_id="start")
+    with gr.Row(elem_id="save-as"):
+        title = gr.Textbox(label=say("presets.title"), max_lines=1, min_width=0, elem_id="save-title")
+        purpose_text = gr.Textbox(label=say("presets.purpose"), max_lines=1, min_width=0, elem_id="save-purpose")
+        buttons["keep"] = gr.Button(say("presets.keep"), variant="primary", size="sm", min_width=0, elem_id="save-keep")
+        buttons["cancel"] = gr.Button(say("presets.cancel"), size="sm", min_width=0, elem_id="save-cancel")
+    with gr.Row(elem_id="about"):
+        purpose = gr.HTML(_purpose(first.purpose if first else ""), elem_id="purpose", apply_default_css=False)
+        line = gr.HTML("", elem_id="plan", apply_default_css=False)
+    notice = gr.HTML("", elem_id="notice", apply_default_css=False)
+    said = gr.Textbox(visible=False)
+    return Bar(chooser, purpose, notice, said, {**buttons, "line": line}, title, purpose_text)
+
+
+def _button(name: str) -> Any:
+    return gr.Button(say(f"presets.{name}"), size="sm", min_width=0, elem_id=f"{name}-preset")
+
+
+def _choices(entries: Iterable[shelf.Entry]) -> list[tuple[str, str]]:
+    return [(entry.title, entry.key) for entry in entries]
+
+
+def connect(bar: Bar, form: Form, tabs: Any) -> None:
+    """Makes the bar's buttons work on `form`; Start shows the Run tab of `tabs`."""
+    all_fields = form.inputs()
+    on = functools.partial(_on, bar, form)
+    filled = [*all_fields, bar.purpose]
+    on(bar.buttons["load"].click, functools.partial(_load, form), [bar.chooser], filled)
+    on(bar.buttons["upload"].upload, functools.partial(_upload, form), [bar.buttons["upload"]], [*filled, bar.chooser])
+    on(bar.buttons["download"].click, functools.partial(_download, form), all_fields, [])
+    save = [bar.title, bar.purpose_text, bar.chooser, *all_fields]
+    on(bar.buttons["keep"].click, functools.partial(_save, form), save, [bar.chooser, bar.purpose])
+    bar.chooser.input(_show_purpose, bar.chooser, bar.purpose, queue=False, show_progress="hidden", api_visibility="private")
+    bar.buttons["save"].click(None, None, None, js="() => atelier.saving(true)")
+    bar.buttons["cancel"].click(None, None, None, js="() => atelier.saving(false)")
+    start = bar.buttons["start"]
+    on(start.click, functools.partial(_start, form), all_fields, [tabs], validator=functools.partial(_validate, form))
+    start.click(functools.partial(_summary, form), all_fields, bar.notice, show_progress="hidden", api_visibility="private")
+    form.on_change([*plans.data_paths(), *plans.LENGTH], plans.line, bar.buttons["line"])
+
+
+def _on(bar: Bar, form: Form, event: Callable[..., Any], do: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], **options: Any) -> None:
+    """`do` gives the outputs, then a notice, then an order for the page, which obeys with all fields at hand."""
+    done = event(do, list(inputs), [*outputs, bar.notice, bar.said], show_progress="hidden", api_visibility="private", **options)
+    done.success(None, [bar.said, *form.inputs()], None, js=OBEY)
+
+
+# ---- presets ----
+
+
+def _load(form: Form, key: str | None) -> list[Any]:
+    try:
+        document = shelf.read(key)
+        job = document.job
+    except Invalid as error:
+        return [*[gr.skip()] * (len(form.widgets) + 1), notice("error", map(_plain, error.messages)), ""]
+    return [*form.fill(job), _purpose(document.purpose), _unknown(document), _order("loaded", preset=key)]
+
+
+def _upload(form: Form, content: bytes) -> list[Any]:
+    name = say("presets.uploaded")
+    try:
+        document = presets.document(_json(content, name), name)
+        job = document.job
+    except Invalid as error:
+        return [*[gr.skip()] * (len(form.widgets) + 2), notice("error", map(_plain, error.messages)), ""]
+    about = _purpose(": ".join(filter(None, (document.title, document.purpose))))
+    return [*form.fill(job), about, None, _unknown(document), _order("loaded", preset=None)]
+
+
+def _json(content: bytes, name: str) -> Any:
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise Invalid([Message("", say("presets.not_json", name=name))]) from None
+
+
+def _download(form: Form, *given: Any) -> list[Any]:
+    try:
+        job = form.job(given)
+    except Invalid as error:
+        return [summary(form, error.messages), ""]
+    return ["", _order("download", name=f"{job.output.name}.json", text=presets.dump(job, job.output.name))]
+
+
+def _save(form: Form, title: str, purpose: str, chosen: str | None, *given: Any) -> list[Any]:
+    try:
+        entry = shelf.save(form.job(given), title, purpose, replace=chosen or "")
+    except Invalid as error:
+        return [gr.skip(), gr.skip(), summary(form, error.messages), ""]
+    except OSError as error:
+        return [gr.skip(), gr.skip(), notice("error", [html.escape(say("presets.unsaved", reason=error))]), ""]
+    chooser = gr.Dropdown(choices=_choices(shelf.entries()), value=entry.key)
+    told = notice("good", [html.escape(say("presets.saved", title=entry.title, path=entry.path))])
+    return [chooser, _purpose(entry.purpose), told, _order("saved", preset=entry.key)]
+
+
+def _show_purpose(key: str | None) -> str:
+    entry = shelf.find(key)
+    return _purpose(entry.purpose if entry else "")
+
+
+def _purpose(text: str) -> str:
+    return f'<p title="{html.escape(text)}">{html.escape(text)}</p>'
+
+
+def _unknown(document: presets.Document) -> str:
+    return notice("warning", map(_plain, document.unknown), say("presets.unknown")) if document.unknown else ""
+
+
+# ---- Start ----
+
+
+def _faults(form: Form, given: Sequence[Any]) -> tuple[Message, ...]:
+    """All that keeps the job from being started, each at its setting."""
+    try:
+        job = form.job(given)
+    except Invalid as error:
+        return error.messages
+    base = base_model.describe(job.model.base, job.model.family).problem
+    found = [Message("model.base", base)] if base else []
+    return (*found, *plans.data_errors(scan(job.dataset), job))
+
+
+def _validate(form: Form, *given: Any) -> list[Any]:
+    return form.at_fields(_faults(form, given))
+
+
+def _summary(form: Form, *given: Any) -> Any:
+    # A rejection by the validator fires no event, hence this second look.
+    faults = _faults(form, given)
+    return summary(form, faults) if faults else gr.skip()
+
+
+def _start(form: Form, *given: Any) -> list[Any]:
+    job: Job = form.job(given)
+    try:
+        run = jobs.start(job)
+    except OSError as error:
+        message = say("bar.not_started", folder=job.output.folder, reason=error.strerror or error)
+        return [gr.skip(), notice("error", [html.escape(message)]), ""]
+    return [gr.Tabs(selected="run"), "", _order("started", run=run.name, folder=str(pathlib.Path(run.path)))]
+
+
+# ---- what is told ----
+
+
+def _order(do: str, **values: Any) -> str:
+    return json.dumps({"do": do, **values}, ensure_ascii=False)
+
+
+def _plain(message: Message) -> str:
+    return html.escape(message.text)
+
+
+def summary(form: Form, messages: Iterable[Message]) -> str:
+    """A notice that counts the messages and leads to each one's setting."""
+    found = list(messages)
+    titles = fields.specs()
+    if not any(message.path in titles for message in found):
+        return notice("error", map(_plain, found))
+    lines = []
+    for message in found:
+        tab = form.tabs.get(message.path)
+        place = f"<small>{html.escape(say(f'tabs.{tab}'))}</small>" if tab else ""
+        lines.append(f'<button type="button" data-go="{html.escape(message.path)}">{place}{_plain(message)}</button>')
+    return notice("error", lines, say("bar.faults_one") if len(found) == 1 else say("bar.faults", count=len(found)))
+
+
+def notice(kind: str, lines: Iterable[str], head: str = "") -> str:
+    """A box with a line for each of `lines`, which are HTML already; it can be closed."""
+    title = f"<strong>{html.escape(head)}</strong>" if head else ""
+    items = "".join(f"<li>{line}</li>" for line in lines)
+    close = f'<button type="button" class="close" data-close-notice aria-label="{html.escape(say("bar.close"))}">×</button>'
+    return f'<div class="notice {kind}" role="{"alert" if kind == "error" else "status"}">{title}<ul>{items}</ul>{close}</div>'
+
+
+# ---- what was typed before the page was reloaded ----
+
+
+def restore(form: Form, draft: str) -> list[Any]:
+    """What all fields and the chooser show of the draft that the browser has kept, or no change without one."""
+    unchanged = [gr.skip()] * (len(form.widgets) + 2)
+    try:
+        kept = json.loads(draft or "null")
+    except ValueError:
+        return unchanged
+    if not isinstance(kept, dict) or not isinstance(kept.get("values"), dict):
+        return unchanged
+    specs, found = fields.specs(), []
+    for path in form.widgets:
+        value = kept["values"].get(path)
+        usable = isinstance(value, str | int | float | bool) and (not specs[path].choices or value in specs[path].choices)
+        found.append(value if usable else gr.skip())
+    entry = shelf.find(kept.get("preset"))
+    return [*found, entry.key if entry else None, _purpose(entry.purpose if entry else "")]

@@ -1,0 +1,120 @@
+"""What the file browser shows: folders and files of this machine, inside its roots and never outside."""
+
+import os
+import pathlib
+import re
+import string
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app import places
+from app.words import say
+from trainer.dataset.pictures import EXTENSIONS
+
+COUNTING_S = 0.4
+MODEL_ENDINGS = (".safetensors",)
+
+
+def roots() -> list[tuple[str, pathlib.Path]]:
+    """Where browsing may begin, with a label each: home, the current and the output folders, mounted drives."""
+    found = [(say("browser.home"), pathlib.Path.home()), (say("browser.here"), pathlib.Path.cwd())]
+    found += [(say("browser.outputs") if index == 0 else folder.name, folder) for index, folder in enumerate(places.output_folders())]
+    found += [(drive.name or str(drive), drive) for drive in _drives()]
+    by_path = {path.resolve(): label for label, path in reversed(found) if path.is_dir()}
+    return [(label, path) for path, label in reversed(by_path.items())]
+
+
+def _drives() -> list[pathlib.Path]:
+    if sys.platform == "win32":
+        return [path for letter in string.ascii_uppercase if (path := pathlib.Path(f"{letter}:\\")).exists()]
+    user = pathlib.Path.home().name
+    parents = (f"/media/{user}", f"/run/media/{user}", "/mnt", "/Volumes")
+    return [drive for parent in map(pathlib.Path, parents) for drive in _children(parent)]
+
+
+def _children(folder: pathlib.Path) -> list[pathlib.Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def allowed(path: pathlib.Path) -> pathlib.Path | None:
+    """`path` with its links followed, or None when it is outside of every root."""
+    try:
+        real = path.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return real if any(real.is_relative_to(root) for _, root in roots()) else None
+
+
+def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What lies in the folder `wanted["path"]`, or in the nearest one that may be shown.
+
+    With `wanted["kind"]` "model", model files are listed too. Folders come first and carry how many pictures lie
+    directly in them (None where counting would take too long).
+    """
+    folder = _nearest(str(wanted.get("path") or ""))
+    entries, message = _entries(folder)
+    until = time.monotonic() + COUNTING_S
+    inside = [path for path in entries if path.is_dir() and allowed(path)]
+    return {
+        "path": str(folder),
+        "message": message,
+        "roots": [{"label": label, "path": str(path)} for label, path in roots()],
+        "crumbs": _crumbs(folder),
+        "pictures": count_pictures(entries),
+        "folders": [{"name": path.name, "path": str(path), "pictures": _count(path, until)} for path in inside],
+        "files": _models(entries) if wanted.get("kind") == "model" else [],
+    }
+
+
+def _nearest(text: str) -> pathlib.Path:
+    start = pathlib.Path(text).expanduser() if text and os.path.isabs(os.path.expanduser(text)) else pathlib.Path.home()
+    for folder in (start, *start.parents):
+        real = allowed(folder)
+        if real is not None and real.is_dir():
+            return real
+    return roots()[0][1]
+
+
+def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], str]:
+    try:
+        found = [path for path in folder.iterdir() if not path.name.startswith((".", "$"))]
+    except OSError as error:
+        return [], say("browser.unreadable", reason=error.strerror or error)
+    return sorted(found, key=_natural), ""
+
+
+def _natural(path: pathlib.Path) -> list[Any]:
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", path.name)]
+
+
+def _crumbs(folder: pathlib.Path) -> list[dict[str, str]]:
+    shown = [part for part in (folder, *folder.parents) if allowed(part)]
+    return [{"name": part.name or str(part), "path": str(part)} for part in reversed(shown)]
+
+
+def count_pictures(paths: Iterable[pathlib.Path]) -> int:
+    """How many of `paths` are called like pictures."""
+    return sum(path.suffix.lower() in EXTENSIONS for path in paths)
+
+
+def _count(folder: pathlib.Path, until: float) -> int | None:
+    if time.monotonic() > until:
+        return None
+    try:
+        return count_pictures(folder.iterdir())
+    except OSError:
+        return None
+
+
+def _models(entries: Iterable[pathlib.Path]) -> list[dict[str, str]]:
+    found = [path for path in entries if path.suffix.lower() in MODEL_ENDINGS and path.is_file() and allowed(path)]
+    return [{"name": path.name, "path": str(path), "size": _size(path.stat().st_size)} for path in found]
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.0f} MB"

@@ -1,0 +1,33 @@
+"""Writes the caption of a picture, beside it."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from app import thumbs
+from app.words import say
+from trainer.job import presets
+
+ENDINGS = (".txt", ".caption")
+
+
+def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes `given["text"]` as the caption of the picture `given["path"]`: whether it is `ok`, the caption and a message.
+
+    The path must carry the proof (`key`) that this process has shown that picture.
+    """
+    path, text = pathlib.Path(str(given.get("path"))), " ".join(str(given.get("text")).split())
+    if not thumbs.is_signed(f"caption:{path}", str(given.get("key"))) or not path.is_file():
+        return {"ok": False, "message": say("captions.refused")}
+    target = caption_path(path)
+    try:
+        presets.write(target, text + "\n")
+    except OSError as error:
+        return {"ok": False, "message": say("captions.unsaved", reason=error.strerror or error)}
+    return {"ok": True, "caption": text, "message": say("captions.saved", name=target.name)}
+
+
+def caption_path(picture: pathlib.Path) -> pathlib.Path:
+    """The caption file of `picture`: the one that is there, or a new .txt."""
+    there = (picture.with_suffix(ending) for ending in ENDINGS)
+    return next((path for path in there if path.is_file()), picture.with_suffix(ENDINGS[0]))

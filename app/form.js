@@ -1,0 +1,183 @@
+/* What the page does by itself, without asking the program: marks changes, keeps what was typed for the next visit,
+   hides what does not apply, searches, and moves between tabs. `ATELIER` (facts of the form) stands before it. */
+window.atelier = (() => {
+  "use strict";
+  const facts = window.ATELIER;
+  const DRAFT = "atelier.draft";
+  const DELAY_MS = 350;
+  let base = null;
+  let last = {};
+  let timer = 0;
+
+  const same = (one, other) => String(one ?? "") === String(other ?? "");
+  const byPath = values => Object.fromEntries(facts.paths.map((path, i) => [path, values[i]]));
+  const idOf = path => "f-" + path.replace(".", "-");
+  const pathOf = id => id.slice(2).replace("-", ".");
+  const press = id => document.getElementById(id)?.click();
+  const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+  function style(name, text) {
+    let element = document.getElementById("atelier-" + name);
+    if (!element) {
+      element = document.createElement("style");
+      element.id = "atelier-" + name;
+      document.head.append(element);
+    }
+    element.textContent = text;
+  }
+
+  /* ---- what has changed ---- */
+
+  function stored() {
+    try { return JSON.parse(localStorage.getItem(DRAFT)); } catch { return null; }
+  }
+
+  function store(draft) {
+    try { localStorage.setItem(DRAFT, JSON.stringify(draft)); } catch { /* private browsing: nothing is kept */ }
+  }
+
+  function opened(...values) {
+    const draft = stored();
+    const now = byPath(values);
+    base = draft?.base ?? now;
+    last = {};
+    show(now, false);
+    document.body.dataset.ready = "1";
+  }
+
+  function loaded(values) {
+    base = byPath(values);
+    show(base, true);
+  }
+
+  function edited(...values) {
+    if (base) show(byPath(values), true);
+  }
+
+  function show(now, keep) {
+    const different = facts.paths.filter(path => !same(now[path], base[path]));
+    const touched = facts.paths.filter(path => !same(now[path], last[path]) || !(path in last));
+    last = now;
+    if (keep) store({preset: facts.preset, base, values: now});
+    style("changed", different.length ? different.map(path =>
+      `#${idOf(path)} [data-testid="block-info"]::after,#${idOf(path)} .checkbox-container>.label-text::after`).join() +
+      '{content:"";display:inline-block;width:6px;height:6px;border-radius:3px;margin-left:6px;vertical-align:middle;background:var(--accent)}' : "");
+    mark(different);
+    applyCapabilities(now);
+    for (const [id, paths] of Object.entries(facts.watchers))
+      if (paths.some(path => touched.includes(path))) press(id);
+  }
+
+  function mark(different) {
+    const element = document.querySelector("#changes .count");
+    if (!element) return;
+    const words = facts.words[different.length === 1 ? "changes_one" : "changes_many"];
+    element.textContent = different.length ? fill(words, {count: different.length}) : "";
+    element.title = different.map(path => facts.titles[path]).join(", ");
+  }
+
+  function applyCapabilities(now) {
+    const can = [...(facts.capabilities[now["model.family"]] ?? []), ...(facts.capabilities[now["adapter.type"]] ?? [])];
+    document.body.dataset.can = can.join(" ");
+  }
+
+  function soon(event) {
+    if (!event.target.closest?.(".field")) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => press("edited"), event.type === "focusout" ? 30 : DELAY_MS);
+  }
+
+  /* ---- what the program says ---- */
+
+  function obey(said, ...values) {
+    const order = said ? JSON.parse(said) : {};
+    if (order.preset !== undefined) facts.preset = order.preset;
+    if (order.do === "loaded" || order.do === "saved") loaded(values);
+    if (order.do === "saved") saving(false);
+    if (order.do === "download") download(order.name, order.text);
+    if (order.do === "started") {
+      try { sessionStorage.setItem("atelier.run", order.run); } catch { /* only a convenience */ }
+      window.dispatchEvent(new CustomEvent("atelier:started", {detail: {run: order.run}}));
+      window.scrollTo({top: 0});
+    }
+  }
+
+  function download(name, text) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  function saving(open) {
+    document.body.classList.toggle("saving", open);
+    if (open) document.querySelector("#save-title input, #save-title textarea")?.focus();
+  }
+
+  /* ---- moving about ---- */
+
+  function openTab(name) {
+    document.querySelector(`[role="tab"][data-tab-id="${name}"]`)?.click();
+  }
+
+  async function go(path) {
+    openTab(facts.tabs[path]);
+    const field = await appears(idOf(path));
+    if (!field) return;
+    const part = field.closest(".advanced-part");
+    const content = part?.querySelector('[data-testid="accordion-content"]');
+    if (content && getComputedStyle(content).display === "none") part.querySelector("button.label-wrap").click();
+    requestAnimationFrame(() => {
+      field.scrollIntoView({block: "center"});
+      field.querySelector("input, textarea")?.focus({preventScroll: true});
+    });
+  }
+
+  async function appears(id) {
+    for (let tries = 0; tries < 60; tries++) {
+      const element = document.getElementById(id);
+      if (element) return element;
+      await new Promise(requestAnimationFrame);
+    }
+    return null;
+  }
+
+  function arrows(event) {
+    const tab = event.target.closest?.('[role="tab"]');
+    const move = {ArrowLeft: -1, ArrowRight: 1, Home: -99, End: 99}[event.key];
+    if (!tab || !move) return;
+    const tabs = [...tab.parentElement.querySelectorAll('[role="tab"]')];
+    const at = tabs.indexOf(tab) + move;
+    const next = tabs[Math.abs(move) === 1 ? (at + tabs.length) % tabs.length : move < 0 ? 0 : tabs.length - 1];
+    event.preventDefault();
+    next.focus();
+    next.click();
+  }
+
+  function search(input) {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const part = input.closest(".advanced-part");
+    const here = [...part.querySelectorAll(".field")].map(field => pathOf(field.id));
+    const hidden = here.filter(path => !words.every(word => facts.find[path].includes(word)));
+    style("search-" + input.dataset.section, hidden.map(path => "#" + idOf(path)).join() + (hidden.length ? "{display:none!important}" : ""));
+    part.querySelector(".none").hidden = hidden.length < here.length;
+  }
+
+  function clicked(event) {
+    const jump = event.target.closest?.("[data-go]");
+    if (jump) go(jump.dataset.go);
+    if (event.target.closest?.("[data-close-notice]")) event.target.closest(".notice")?.remove();
+  }
+
+  for (const kind of ["input", "change", "focusout"]) document.addEventListener(kind, soon, true);
+  document.addEventListener("keydown", arrows);
+  document.addEventListener("click", clicked);
+  document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
+
+  return {
+    opened, edited, obey, go, openTab, saving,
+    draft: () => [localStorage.getItem(DRAFT) ?? ""],
+    browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
+  };
+})();

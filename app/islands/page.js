@@ -1,0 +1,115 @@
+/** What the islands share: elements, words, numbers for people, and asking the server again and again. */
+
+/** A new element. `attributes` may hold `text`, `class`, `on` (listeners by name) and any attribute; null ones are left out. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "text") element.textContent = value;
+    else if (name === "on") for (const [event, run] of Object.entries(value)) element.addEventListener(event, run);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter(Boolean));
+  return element;
+}
+
+/** Sets a text only when it is another one, so that nothing flickers and a selection stays. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Looks words up in `table` and fills their placeholders: say("step_of", {step: 3}). */
+export function speaker(table) {
+  return (key, values = {}) =>
+    (table[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+/** Fills in every element that names its words: data-word for the text, data-label for the accessible name. */
+export function translate(root, say) {
+  for (const element of root.querySelectorAll("[data-word]")) element.textContent = say(element.dataset.word);
+  for (const element of root.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", say(element.dataset.label));
+    element.title = say(element.dataset.label);
+  }
+}
+
+export const count = (number) => Number(number).toLocaleString();
+
+/** A loss or a rate with as many digits as are worth reading; a dash for none. */
+export function figure(number) {
+  if (number === null || number === undefined || !Number.isFinite(number)) return "–";
+  if (number === 0) return "0";
+  return Math.abs(number) < 0.001 || Math.abs(number) >= 1e5 ? number.toExponential(2) : number.toPrecision(3);
+}
+
+/** A length of time in its two largest units. */
+export function span(say, seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return say("seconds", { s: whole });
+  const minutes = Math.round(whole / 60);
+  if (minutes < 60) return whole < 600 ? say("minutes_seconds", { m: Math.floor(whole / 60), s: whole % 60 }) : say("minutes", { m: minutes });
+  return say("hours_minutes", { h: Math.floor(minutes / 60), m: minutes % 60 });
+}
+
+/** When something was: the time of day today, otherwise the date with it. */
+export function moment(seconds) {
+  const then = new Date(1000 * seconds);
+  const today = then.toDateString() === new Date().toDateString();
+  return then.toLocaleString(undefined, today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+}
+
+export function megabytes(say, bytes) {
+  return say("megabytes", { n: (bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 }) });
+}
+
+/** The address of a sample of run `key`; with `width` of a picture at least that wide on this screen. */
+export function sampleAddress(key, sample, width = 0) {
+  const px = Math.ceil(width * (window.devicePixelRatio || 1));
+  return `sample/${key}/${encodeURIComponent(sample.file)}?v=${sample.version}${px ? `&w=${px}` : ""}`;
+}
+
+export async function ask(address) {
+  const answer = await fetch(address, { signal: AbortSignal.timeout(15000) });
+  if (!answer.ok) throw new Error(`${answer.status} ${address}`);
+  return answer.json();
+}
+
+const SLEEP_MS = 700;
+
+/**
+ * Calls `turn` again and again while `element` can be seen; it returns the milliseconds until the next time. While it
+ * fails, `lost(true)` is called and it is tried again every two seconds. Returns a function that takes a turn at once.
+ */
+export function follow(element, turn, lost = () => {}) {
+  let timer = 0;
+  let busy = false;
+  let again = false;
+  async function go() {
+    clearTimeout(timer);
+    if (!element.isConnected) return;
+    if (busy) {
+      again = true;
+      return;
+    }
+    timer = setTimeout(go, await paused());
+  }
+  async function paused() {
+    if (document.visibilityState !== "visible" || !element.checkVisibility()) return SLEEP_MS;
+    busy = true;
+    again = false;
+    try {
+      const pause = await turn();
+      lost(false);
+      return again ? 0 : pause;
+    } catch (error) {
+      lost(true, error);
+      return 2000;
+    } finally {
+      busy = false;
+    }
+  }
+  document.addEventListener("visibilitychange", go);
+  go();
+  return go;
+}

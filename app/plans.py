@@ -1,0 +1,117 @@
+"""What the page shows of a data set and of the plan made from it."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from app import thumbs
+from app.forms import Values
+from app.words import say
+from trainer.dataset.plan import Plan, make_plan
+from trainer.dataset.scan import Picture, Scan, Subset, scan
+from trainer.job import fields
+from trainer.job.fields import Invalid
+from trainer.job.settings import Job
+
+MOST_PICTURES = 5000
+
+LENGTH = ("training.epochs", "training.steps", "training.batch_size", "training.gradient_accumulation")
+
+
+def data_paths() -> list[str]:
+    """The settings that decide what a data set is read as."""
+    return [path for path, spec in fields.specs().items() if spec.section == "dataset"]
+
+
+def possible_job(values: Values) -> tuple[Job, tuple[str, ...]]:
+    """A job with those of `values` that are right, and the titles of the settings that are not."""
+    try:
+        return fields.parse(fields.nest(values)), ()
+    except Invalid as error:
+        wrong = {message.path for message in error.messages}
+    titles = tuple(spec.title for path, spec in fields.specs().items() if path in wrong)
+    try:
+        return fields.parse(fields.nest({path: value for path, value in values.items() if path not in wrong})), titles
+    except Invalid:
+        return Job(), titles
+
+
+def line(values: Values) -> str:
+    """The way from the pictures to the number of steps, as HTML in one line."""
+    job, wrong = possible_job(values)
+    if wrong:
+        return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(wrong))))
+    plan = make_plan(job)
+    if not plan.steps:
+        return _paragraph(say("plan.nothing"))
+    return "".join(("<p>", *(_part(*part) for part in parts(plan, job)), "</p>"))
+
+
+def _paragraph(text: str) -> str:
+    return f'<p class="muted">{html.escape(text)}</p>'
+
+
+def _part(sign: str, number: int, words: str) -> str:
+    return f"<span><i>{sign}</i><b>{number:,}</b> {html.escape(words)}</span> "
+
+
+def parts(plan: Plan, job: Job) -> list[tuple[str, int, str]]:
+    """(sign, number, words) for each part of the sum that leads to the number of steps."""
+    found = [("", plan.pictures, say("plan.pictures"))]
+    if plan.repeated != plan.pictures:
+        found.append(("→", plan.repeated, say("plan.repeated")))
+    if job.training.batch_size > 1:
+        found.append(("→", plan.batches_per_epoch, say("plan.batches", size=job.training.batch_size)))
+    found.append(("→", plan.steps_per_epoch, say("plan.steps_per_epoch")))
+    if not job.training.steps:
+        return [*found, ("×", plan.epochs, say("plan.epochs")), ("=", plan.steps, say("plan.steps"))]
+    return [*found, ("→", plan.steps, say("plan.until", epochs=plan.epochs))]
+
+
+def view(values: Values) -> dict[str, Any]:
+    """All that the data set island shows: subsets, buckets, problems and pictures."""
+    job, _ = possible_job(values)
+    found = scan(job.dataset)
+    plan = make_plan(job, found)
+    pictures = [_picture(picture, index) for index, subset in enumerate(found.subsets) for picture in subset.pictures]
+    return {
+        "folder": str(found.folder),
+        "count": found.pictures,
+        "repeated": found.repeated,
+        "subsets": [_subset(subset) for subset in found.subsets],
+        "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
+        "problems": [{"level": p.level, "text": p.text, "advice": p.advice, "path": p.path} for p in plan.problems],
+        "pictures": pictures[:MOST_PICTURES],
+    }
+
+
+def _subset(subset: Subset) -> Mapping[str, Any]:
+    captioned = sum(picture.caption_path is not None for picture in subset.pictures)
+    return {
+        "name": subset.name,
+        "path": str(subset.folder),
+        "words": subset.words,
+        "repeats": subset.repeats,
+        "count": len(subset.pictures),
+        "captioned": captioned,
+    }
+
+
+def _picture(picture: Picture, subset: int) -> Mapping[str, Any]:
+    return {
+        "subset": subset,
+        "name": picture.path.name,
+        "path": str(picture.path),
+        "key": thumbs.sign(f"caption:{picture.path}"),
+        "thumb": thumbs.thumb_url(picture.path),
+        "large": thumbs.thumb_url(picture.path, thumbs.LARGE_PX),
+        "w": picture.width_px,
+        "h": picture.height_px,
+        "caption": picture.caption,
+        "own": picture.caption_path is not None,
+    }
+
+
+def data_errors(found: Scan, job: Job) -> list[fields.Message]:
+    """What forbids training on this data set, each at its setting."""
+    return [fields.Message(p.setting, p.sentence) for p in make_plan(job, found).problems if p.level == "error"]
