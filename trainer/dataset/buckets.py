@@ -83,8 +83,8 @@ def _own_size(width_px: int, height_px: int, settings: Dataset) -> Size:
         return _cut(width_px, step), _cut(height_px, step)
     wide = _cut(math.sqrt(area * width_px / height_px) + 0.5, step)
     tall = _cut(math.sqrt(area * height_px / width_px) + 0.5, step)
-    whole_steps_wide = wide, _cut(wide * height_px / width_px + 0.5, step)
-    whole_steps_tall = _cut(tall * width_px / height_px + 0.5, step), tall
+    whole_steps_wide = wide, _cut(min(height_px, wide * height_px / width_px + 0.5), step)
+    whole_steps_tall = _cut(min(width_px, tall * width_px / height_px + 0.5), step), tall
     return nearest(width_px, height_px, (whole_steps_wide, whole_steps_tall))
 
 

@@ -34,7 +34,8 @@ class Listing:
     @property
     def pictures(self) -> tuple[pathlib.Path, ...]:
         """The files that are pictures by their ending and can be read here."""
-        return tuple(file for file in self.files if file.suffix.lower() in readable_extensions())
+        readable = readable_extensions()
+        return tuple(file for file in self.files if file.suffix.lower() in readable)
 
     @property
     def unread(self) -> tuple[pathlib.Path, ...]:
@@ -50,7 +51,7 @@ def resolve(folder: str) -> pathlib.Path:
     bare = folder.strip()
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'":
         bare = bare[1:-1]
-    return pathlib.Path(os.path.expanduser(bare))
+    return pathlib.Path(os.path.abspath(os.path.expanduser(bare)))
 
 
 def read_name(name: str) -> Named:
@@ -81,15 +82,16 @@ def is_loop(folder: pathlib.Path, root: pathlib.Path) -> bool:
 def first_with_pictures(folder: pathlib.Path, depth: int = _DEPTH) -> pathlib.Path | None:
     """The parent of numbered folders, or else the folder of pictures, that lies below `folder`; None if there is none.
 
-    Raises OSError where a folder cannot be read.
+    Folders that cannot be read are passed over.
     """
     for inner in listing(folder).folders if depth else ():
-        if is_loop(inner, folder):
+        try:
+            held = Listing((), ()) if is_loop(inner, folder) else listing(inner)
+        except OSError:
             continue
-        held = listing(inner)
         if held.pictures:
             return folder if read_name(inner.name).repeats is not None else inner
-        deeper = first_with_pictures(inner, depth - 1)
+        deeper = first_with_pictures(inner, depth - 1) if held.folders else None
         if deeper is not None:
             return deeper
     return None

@@ -52,7 +52,9 @@ def size_px(path: pathlib.Path) -> Size:
         if seems_cut_off(path, picture):
             picture.draft(None, (1, 1))
             picture.load()
-        return size if _orientation(picture) < 5 else (size[1], size[0])
+        # Of a TIFF, Pillow gives the upright size itself.
+        lies = picture.format != "TIFF" and _orientation(picture) >= 5
+        return (size[1], size[0]) if lies else size
 
 
 def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
@@ -93,7 +95,8 @@ def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise BrokenPicture(path, say("data_no_picture")) from error
     except Exception as error:  # damaged files make Pillow's readers raise anything from SyntaxError to struct.error
-        raise BrokenPicture(path, str(error) or type(error).__name__) from error
+        known = error.strerror if isinstance(error, OSError) and error.strerror else ""
+        raise BrokenPicture(path, known or say("data_damaged", reason=str(error) or type(error).__name__)) from error
 
 
 def _known_formats() -> list[str]:

@@ -100,7 +100,9 @@ def _scan_folder(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
         subset, wrong = _scan_subset(path, inside, settings)
         problems += wrong
         subsets += [subset] if subset else []
-    if not subsets and not any(wrong.level == "error" for wrong in problems):
+    if subsets:
+        problems += [wrong for path, inside in chosen for wrong in _nested(path, inside)]
+    elif not any(wrong.level == "error" for wrong in problems):
         problems += [*_unread_formats(folder, held), _no_pictures(folder)]
     return _checked(folder, tuple(subsets), tuple(problems))
 
@@ -130,7 +132,7 @@ def _is_leaf(folder: pathlib.Path, held: folders.Listing, inner: Sequence[Inside
 def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> tuple[Subset | None, list[Problem]]:
     """The subset that `folder` is (None if it is none), and what is wrong with it."""
     named = folders.read_name(folder.name)
-    problems = _nested(folder, held) + _unread_formats(folder, held)
+    problems = _unread_formats(folder, held)
     if named.repeats is not None and not 1 <= named.repeats <= folders.MAX_REPEATS:
         key = "data_no_repeats" if named.repeats < 1 else "data_many_repeats"
         return None, [problem("error", key, folder, name=folder.name, repeats=named.repeats, limit=folders.MAX_REPEATS)]
