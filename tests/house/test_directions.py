@@ -52,7 +52,9 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
 
 def test_the_app_knows_only_the_light_half() -> None:
     def wrong(found: Import) -> bool:
-        return found.under(*HEAVY, "safetensors") or (found.under("trainer") and not found.under(*LIGHT_PACKAGES))
+        # The package itself is empty; where it lies is where a trainer can be started.
+        of_trainer = found.under("trainer") and found.name != "trainer"
+        return found.under(*HEAVY, "safetensors") or (of_trainer and not found.under(*LIGHT_PACKAGES))
 
     none([i for i in imports("app") if wrong(i)])
 
@@ -92,9 +94,9 @@ def test_only_the_loop_knows_families_adapters_and_formats() -> None:
 
 
 def test_nothing_is_imported_inside_a_function() -> None:
-    """But by optimizers, and by the two command lines, which answer --help and check without loading anything."""
-    may = {OPTIMIZERS, ROOT / "trainer/__main__.py", ROOT / "app/__main__.py"}
-    none([i for i in imports("trainer", "app") if i.inside_function and i.path not in may])
+    """But by optimizers, and where a process becomes heavy: a command line answers before it loads anything."""
+    doors = {ROOT / place for place in ("trainer/__main__.py", "trainer/carry_out.py", "app/__main__.py")}
+    none([i for i in imports("trainer", "app") if i.inside_function and i.path not in {OPTIMIZERS, *doors}])
 
 
 def test_nothing_is_inherited_but_fields_and_protocols() -> None:
