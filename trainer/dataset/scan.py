@@ -189,7 +189,7 @@ def _broken(error: BrokenPicture, settings: Dataset) -> Problem:
 
 def _nested(folder: pathlib.Path, held: folders.Listing) -> list[Problem]:
     """A warning when pictures lie in folders inside `folder`, which are never read."""
-    if not held.folders or (not held.pictures and folders.first_with_pictures(folder, 1) is None):
+    if not held.folders or folders.first_with_pictures(folder, 2) is None:
         return []
     names = some([path.name for path in held.folders])
     return [problem("warning", "data_nested", folder, name=folder.name, names=names)]

@@ -31,7 +31,7 @@ def test_of_two_captions_txt_wins_with_a_warning(cat: pathlib.Path) -> None:
     cat.with_suffix(".caption").write_text("from caption")
     cat.with_suffix(".txt").write_text("from txt")
     assert first(cat).caption == "from txt"
-    assert only(warnings(scanned(cat.parent)), "a.txt", "1 pictures")
+    assert only(warnings(scanned(cat.parent)), "1 (a.txt)")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_caption(cat: pathlib.Path) -> None:
@@ -63,7 +63,7 @@ def test_missing_captions_make_one_warning_with_the_first_five_names(tmp_path: p
         picture(tmp_path / "1_old cat" / f"n{number}.png", caption=None)
     found = scanned(tmp_path)
     assert {p.caption for p in found.subsets[0].pictures} == {"old cat"}
-    assert only(warnings(found), "7 pictures", "n0.png", "n4.png", "…", "old cat")
+    assert only(warnings(found), "7 (n0.png", "n4.png", "…", "old cat")
     assert "n5.png" not in warnings(found)[0]
 
 

@@ -75,7 +75,7 @@ def test_loose_pictures_beside_numbered_folders_are_named_and_not_used(tmp_path:
     pictures(tmp_path, 3)
     found = scanned(tmp_path)
     assert [s.name for s in found.subsets] == ["2_dog"]
-    assert only(warnings(found), "3 pictures", str(tmp_path), "not used")
+    assert only(warnings(found), str(tmp_path), "not used: 3")
 
 
 def test_a_numbered_folder_with_a_numbered_folder_inside_is_a_leaf(tmp_path: pathlib.Path) -> None:
@@ -89,9 +89,11 @@ def test_a_numbered_folder_with_a_numbered_folder_inside_is_a_leaf(tmp_path: pat
 def test_nested_folders_are_named(tmp_path: pathlib.Path) -> None:
     pictures(tmp_path / "2_dog")
     pictures(tmp_path / "2_dog" / "more")
+    pictures(tmp_path / "4_cow")
+    (tmp_path / "4_cow" / "notes").mkdir()
     pictures(tmp_path / "shelf" / "3_cat")
     found = scanned(tmp_path)
-    assert [s.name for s in found.subsets] == ["2_dog"]
+    assert [s.name for s in found.subsets] == ["2_dog", "4_cow"]
     assert [("more" in w, "3_cat" in w) for w in warnings(found)] == [(True, False), (False, True)]
 
 
