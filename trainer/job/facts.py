@@ -9,7 +9,8 @@ from collections.abc import Mapping
 class FamilyFacts:
     """A kind of base model.
 
-    `capabilities` is what settings ask for with `needs=`; `keys_prefix` is how Kohya's metadata names the family.
+    `capabilities` is what settings ask for with `needs=` ("zero_padding": captions are padded with token 0, not with
+    the end token); `base_model_version` and `architecture` are what files' metadata call the family.
     """
 
     name: str
@@ -30,14 +31,18 @@ class AdapterFacts:
     capabilities: frozenset[str]
 
 
-_CLIP_FAMILY = frozenset({"text_encoder", "clip_skip", "noise_offset", "min_snr", "negative_prompt", "convolutions"})
+_DIFFUSION = frozenset({"text_encoder", "noise_offset", "min_snr", "negative_prompt", "prediction"})
 
 FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
     {
         row.name: row
         for row in (
-            FamilyFacts("sd15", "Stable Diffusion 1.x", 512, _CLIP_FAMILY, "sd_v1", "stable-diffusion-v1"),
-            FamilyFacts("sd2", "Stable Diffusion 2.x", 768, _CLIP_FAMILY, "sd_v2", "stable-diffusion-v2-768-v"),
+            FamilyFacts(
+                "sd15", "Stable Diffusion 1.x", 512, _DIFFUSION | {"clip_skip"}, "sd_v1", "stable-diffusion-v1"
+            ),
+            FamilyFacts(
+                "sd2", "Stable Diffusion 2.x", 768, _DIFFUSION | {"zero_padding"}, "sd_v2", "stable-diffusion-v2-768-v"
+            ),
         )
     }
 )

@@ -144,7 +144,10 @@ def unknown_paths(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 def unknown_message(path: str) -> Message:
     """The sentence for a path that is no setting, with the nearest real one."""
-    near = difflib.get_close_matches(path, specs(), n=1) or [p for p in specs() if p.endswith("." + path.rpartition(".")[2])][:1]
+    near = (
+        difflib.get_close_matches(path, specs(), n=1)
+        or [p for p in specs() if p.endswith("." + path.rpartition(".")[2])][:1]
+    )
     return Message(path, say("unknown_setting", path=path, hint=say("did_you_mean", path=near[0]) if near else ""))
 
 
@@ -187,7 +190,10 @@ def _message(details: Any) -> Message:
     title = specs()[path].title if path in specs() else path
     key, limit = _TEMPLATES.get(details["type"], ("invalid", ""))
     if key == "not_a_choice":
-        return Message(path, say(key, title=title, choices=", ".join(specs()[path].choices) if path in specs() else context["expected"]))
+        return Message(
+            path,
+            say(key, title=title, choices=", ".join(specs()[path].choices) if path in specs() else context["expected"]),
+        )
     return Message(path, say(key, title=title, limit=context.get(limit, ""), reason=details["msg"]))
 
 
@@ -237,7 +243,9 @@ def read_pairs(text: str) -> dict[str, Any]:
 
 def write_pairs(pairs: Mapping[str, Any]) -> str:
     """The inverse of `read_pairs`."""
-    return " ".join(f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}" for name, value in pairs.items())
+    return " ".join(
+        f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}" for name, value in pairs.items()
+    )
 
 
 def settings_table() -> str:
@@ -247,7 +255,10 @@ def settings_table() -> str:
         lines += [f"**{section}**", "", "| setting | what it does | default | range |", "|---|---|---|---|"]
         for spec in specs().values():
             if spec.section == section:
-                lines.append(f"| `{spec.path}`<br>{spec.title} | {spec.help} | {_shown(spec.default, spec.unit)} | {_range(spec)} |")
+                lines.append(
+                    f"| `{spec.path}`<br>{spec.title} | {spec.help} "
+                    f"| {_shown(spec.default, spec.unit)} | {_range(spec)} |"
+                )
         lines.append("")
     return "\n".join(lines)
 
@@ -260,5 +271,7 @@ def _shown(value: Any, unit: str = "") -> str:
 def _range(spec: Spec) -> str:
     if spec.choices:
         return " · ".join(spec.choices)
-    bounds = [f"{word} {value:g}" for word, value in (("from", spec.minimum), ("to", spec.maximum)) if value is not None]
+    bounds = [
+        f"{word} {value:g}" for word, value in (("from", spec.minimum), ("to", spec.maximum)) if value is not None
+    ]
     return " ".join(bounds)

@@ -15,12 +15,14 @@ class Optimizer(Protocol):
     """What the loop needs: `build` gives a torch optimizer over `groups` (dicts with "params" and "lr")."""
 
     label: ClassVar[str]
+    one_learning_rate: ClassVar[bool]
 
     def build(self, groups: Iterable[dict[str, Any]]) -> Any: ...
 
 
 class _Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    one_learning_rate: ClassVar[bool] = False
 
 
 _Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -42,7 +44,7 @@ class AdamW(_Settings):
 
 
 class AdamW8bit(AdamW):
-    """AdamW with its two states in 8 bits (Dettmers et al., arXiv:2110.02861), from bitsandbytes: a quarter of the memory."""
+    """AdamW with its states in 8 bits (Dettmers et al., arXiv:2110.02861), from bitsandbytes: a quarter of the memory."""
 
     label: ClassVar[str] = "AdamW 8-bit"
 
@@ -84,6 +86,7 @@ class Prodigy(_Settings):
     """Prodigy finds its own step size (Mishchenko & Defazio, arXiv:2306.06101): set the learning rate to 1."""
 
     label: ClassVar[str] = "Prodigy"
+    one_learning_rate: ClassVar[bool] = True
     weight_decay: float = pydantic.Field(0.0, ge=0, le=1)
     betas: Betas = (0.9, 0.99)
     d_coef: float = pydantic.Field(1.0, gt=0)

@@ -25,7 +25,7 @@ MIGRATIONS: Mapping[int, Migration] = types.MappingProxyType({})
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """What a file holds: nested values as written (in today's version), its title and purpose, and what was not known."""
+    """What a file holds: nested values as written (in today's version), title, purpose, and what was not known."""
 
     data: Mapping[str, Any]
     title: str
@@ -70,7 +70,12 @@ def document(data: Any, name: str) -> Document:
     if any(not isinstance(values.get(section, {}), dict) for section in Job.model_fields):
         raise _invalid("not_a_job", path=name)
     unknown = unknown_paths(values)
-    return Document(_without(values, unknown), str(data.get("title", "")), str(data.get("purpose", "")), tuple(map(unknown_message, unknown)))
+    return Document(
+        _without(values, unknown),
+        str(data.get("title", "")),
+        str(data.get("purpose", "")),
+        tuple(map(unknown_message, unknown)),
+    )
 
 
 def _without(values: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:

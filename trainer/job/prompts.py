@@ -1,4 +1,4 @@
-"""One sample prompt as a line in the syntax of Kohya's scripts: `a cat --n blurry --w 512 --h 768 --d 1 --l 7 --s 28`."""
+"""A sample prompt as a line in the syntax of Kohya's scripts: `a cat --n blurry --w 512 --h 768 --d 1 --l 7 --s 28`."""
 
 import dataclasses
 import re

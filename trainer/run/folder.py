@@ -70,9 +70,9 @@ class RunFolder:
         """`prompt` counts from 1; epoch 0 is the baseline."""
         return self.samples / f"{name}_e{epoch:04d}_p{prompt:02d}_s{seed}.png"
 
-    def weights_file(self, name: str, epoch: int | None = None) -> pathlib.Path:
-        """The file of `epoch`, or the final one when it is None."""
-        return self.weights / (f"{name}.safetensors" if epoch is None else f"{name}-{epoch:06d}.safetensors")
+    def weights_file(self, name: str, ending: str | None = None) -> pathlib.Path:
+        """`<name>-<ending>.safetensors`, ending in "000003" for epoch 3; the final file when it is None."""
+        return self.weights / (f"{name}.safetensors" if ending is None else f"{name}-{ending}.safetensors")
 
 
 def create(output_folder: pathlib.Path, name: str) -> RunFolder:

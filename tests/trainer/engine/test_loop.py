@@ -1,0 +1,193 @@
+"""Whole trainings on a tiny model: what is written, and that stopping, resuming and sampling change nothing."""
+
+import pathlib
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trainer import tiny
+from trainer.engine.loop import train
+from trainer.job.optimizers import OPTIMIZERS
+from trainer.job.settings import Job
+from trainer.job.trouble import Trouble
+from trainer.run import events, folder
+from trainer.run.folder import RunFolder
+
+
+class Ended(Exception):
+    """The process was ended by the test."""
+
+
+def carried_out(job: Job, stop_at: int = 0) -> tuple[RunFolder, list[events.Event]]:
+    """A run of `job`, with the events told; asked to stop during step `stop_at`."""
+    run = folder.create(pathlib.Path(job.output.folder), job.output.name)
+    return run, told(job, run, stop_at)
+
+
+def told(job: Job, run: RunFolder, stop_at: int = 0) -> list[events.Event]:
+    seen: list[events.Event] = []
+
+    def tell(event: events.Event) -> None:
+        seen.append(event)
+        if isinstance(event, events.Step) and event.step == stop_at:
+            folder.request(run, "stop")
+
+    train(job, run, tell)
+    return seen
+
+
+def final(run: RunFolder) -> dict[str, torch.Tensor]:
+    return load_file(run.weights / "tiny.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def job_for(tmp_path: pathlib.Path, base: pathlib.Path, **changes: Any) -> Job:
+    return tiny.job(tmp_path, base, changes)
+
+
+EXACT = {"save_precision": "fp32"}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("stop_at", [2, 6])
+def test_stopped_and_resumed_ends_in_the_same_bits(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str, stop_at: int
+) -> None:
+    training = {
+        "optimizer": optimizer,
+        "batch_size": 2,
+        "epochs": 2,
+        "learning_rate": 0.01,
+        "text_encoder_learning_rate": 0.01,
+    }
+    job = job_for(
+        tmp_path,
+        tiny_model,
+        training=training,
+        output=EXACT,
+        adapter={"dropout": 0.1},
+        dataset={"shuffle_captions": True},
+    )
+    whole, _ = carried_out(job)
+    parts, seen = carried_out(job, stop_at)
+    assert isinstance(seen[-1], events.Stopped)
+    assert seen[-1].step == stop_at
+    resumed = told(job, parts)
+    assert isinstance(resumed[-1], events.Finished)
+    assert next(event for event in resumed if isinstance(event, events.Started)).first_step == stop_at
+    assert equal(final(whole), final(parts))
+    assert not equal(final(whole), load_file(parts.path / seen[-1].file))
+
+
+def test_sampling_does_not_change_what_is_learned(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    without, _ = carried_out(job_for(tmp_path, tiny_model, output=EXACT, adapter={"dropout": 0.1}))
+    prompts = {
+        "prompts": ["a red thing", "a blue thing --d 7 --s 3"],
+        "sampler": "euler_a",
+        "steps": 2,
+        "width_px": 32,
+        "height_px": 32,
+    }
+    with_samples, seen = carried_out(
+        job_for(tmp_path, tiny_model, output=EXACT, adapter={"dropout": 0.1}, samples=prompts)
+    )
+    samples = [event for event in seen if isinstance(event, events.Sample)]
+    assert [(sample.epoch, sample.prompt) for sample in samples] == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
+    assert [sample.seed for sample in samples] == [42, 7] * 3
+    assert all((with_samples.path / sample.file).is_file() for sample in samples)
+    assert equal(final(without), final(with_samples))
+
+
+def test_the_same_job_gives_the_same_bits_and_another_seed_others(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = job_for(tmp_path, tiny_model, output=EXACT)
+    one, two = carried_out(job)[0], carried_out(job)[0]
+    other, _ = carried_out(job.model_copy(update={"training": job.training.model_copy(update={"seed": 7})}))
+    assert equal(final(one), final(two))
+    assert not equal(final(one), final(other))
+
+
+def test_steps_epochs_and_files_are_those_planned(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    run, seen = carried_out(job_for(tmp_path, tiny_model))
+    steps = [event for event in seen if isinstance(event, events.Step)]
+    assert [(step.step, step.epoch) for step in steps] == [(n, 1 if n <= 6 else 2) for n in range(1, 13)]
+    assert [event.step for event in seen if isinstance(event, events.Epoch)] == [6, 12]
+    assert sorted(path.name for path in run.weights.iterdir()) == ["tiny-000001.safetensors", "tiny.safetensors"]
+    assert isinstance(seen[-1], events.Finished)
+    assert seen[-1].file == "weights/tiny.safetensors"
+
+
+def test_a_length_in_steps_ends_within_an_epoch(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    training = {
+        "epochs": 0,
+        "steps": 8,
+        "gradient_accumulation": 2,
+        "batch_size": 2,
+        "schedule": "cosine",
+        "warmup_percent": 25,
+    }
+    _, seen = carried_out(job_for(tmp_path, tiny_model, training=training))
+    steps = [event for event in seen if isinstance(event, events.Step)]
+    assert [step.step for step in steps] == list(range(1, 9))
+    assert [event.step for event in seen if isinstance(event, events.Epoch)] == [3, 6, 8]
+    rates = [step.learning_rate for step in steps]
+    assert rates[0] < rates[1] == rates[2] > rates[3] > rates[-1] > 0
+
+
+@pytest.mark.parametrize(
+    ("section", "changes"),
+    [
+        ("training", {"text_encoder": False}),
+        ("training", {"precision": "bf16"}),
+        ("training", {"gradient_checkpointing": True}),
+        ("training", {"min_snr_gamma": 5, "noise_offset": 0.05}),
+        ("training", {"max_grad_norm": 0, "schedule": "cosine_with_restarts", "schedule_cycles": 2}),
+        ("adapter", {"type": "locon", "conv_rank": 3, "conv_alpha": 1}),
+        ("dataset", {"flip": True, "caption_dropout": 0.5, "cache_to_disk": False}),
+        ("model", {"clip_skip": 2}),
+        ("model", {"prediction": "v"}),
+    ],
+)
+def test_every_way_of_training_learns(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, section: str, changes: dict[str, Any]
+) -> None:
+    run, seen = carried_out(job_for(tmp_path, tiny_model, **{section: changes}))
+    assert isinstance(seen[-1], events.Finished)
+    ups = [tensor for name, tensor in final(run).items() if "lora_up" in name]
+    unused = 6 if changes.get("clip_skip") == 2 else 0  # the last text layer: four projections and two of the MLP
+    assert sum(tensor.abs().max() > 0 for tensor in ups) == len(ups) - unused > 0
+    assert any("lora_te" in name for name in final(run)) == (changes.get("text_encoder") is not False)
+
+
+def test_a_picture_that_cannot_be_decoded_is_skipped_by_choice(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    data = tiny.pictures(tmp_path / "data")
+    picture = data / "2_thing" / "3.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:60] + bytes(20) + whole[80:])
+    with pytest.raises(Trouble, match=r"3\.png"):
+        carried_out(job_for(tmp_path, tiny_model))
+    _, seen = carried_out(job_for(tmp_path, tiny_model, dataset={"broken_pictures": "skip"}))
+    assert next(event for event in seen if isinstance(event, events.Started)).pictures == 5
+
+
+def test_fp16_on_a_processor_is_refused(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a graphics card here")
+    with pytest.raises(Trouble, match="fp16"):
+        carried_out(job_for(tmp_path, tiny_model, training={"precision": "fp16"}))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    job = job_for(
+        tmp_path, tiny_model, training={"learning_rate": 10.0, "optimizer": "Lion", "max_grad_norm": 0, "epochs": 60}
+    )
+    with pytest.raises(Trouble, match="learning rate"):
+        carried_out(job)

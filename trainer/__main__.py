@@ -1,0 +1,102 @@
+"""The command line: python -m trainer run · check · resume · stop · settings."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Iterable
+
+from trainer.carry_out import carry_out
+from trainer.check import plan_lines, read_job_file, wrong_with
+from trainer.job.fields import Invalid, settings_table
+from trainer.job.trouble import Trouble
+from trainer.job.words import say
+from trainer.quiet import quieten
+from trainer.run import folder
+from trainer.run.folder import RunFolder
+from trainer.terminal import Terminal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0 done, 1 failed, 2 something in what was asked for is wrong."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.verb(options))
+    except Invalid as error:
+        return complain(message.text for message in error.messages)
+    except Trouble as error:
+        return complain([f"{error.reason} {error.advice}"])
+
+
+def run(options: argparse.Namespace) -> int:
+    """Starts a new training in a new run folder."""
+    job = read_job_file(options.job, options.set)
+    problems = wrong_with(job)
+    if problems:
+        return complain(problems)
+    here = folder.create(pathlib.Path(job.output.folder).expanduser(), job.output.name)
+    folder.write_job(here, job, {})
+    print(say("cli_run_folder", path=here.path), flush=True)
+    return carry_on(here)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Prints the plan and every problem."""
+    job = read_job_file(options.job, options.set)
+    print("\n".join(plan_lines(job)))
+    return complain(wrong_with(job))
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Goes on with a run, from its first step where nothing has been saved yet."""
+    return carry_on(RunFolder(options.run))
+
+
+def carry_on(here: RunFolder) -> int:
+    """Trains `here` and shows it on the terminal."""
+    quieten()
+    return carry_out(here, Terminal(here).show)
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Leaves the request to stop in the run folder."""
+    here = RunFolder(options.run)
+    if not folder.is_alive(here):
+        return complain([say("cli_not_running", run=here.path)])
+    folder.request(here, "stop")
+    print(say("cli_stopping", run=here.path))
+    return 0
+
+
+def settings(options: argparse.Namespace) -> int:
+    """Prints the table of all settings."""
+    print(settings_table())
+    return 0
+
+
+def complain(sentences: Iterable[str]) -> int:
+    """Prints each sentence as a problem; the exit status, 0 when there is none."""
+    lines = [say("problem_line", text=sentence) for sentence in sentences]
+    for line in lines:
+        print(line, file=sys.stderr)
+    return 2 if lines else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every verb."""
+    top = argparse.ArgumentParser(prog="python -m trainer", description=say("cli_about"))
+    verbs = top.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for verb in (run, check):
+        sub = verbs.add_parser(verb.__name__, help=say(f"cli_{verb.__name__}"), description=say(f"cli_{verb.__name__}"))
+        sub.add_argument("job", type=pathlib.Path, metavar="JOB", help=say("cli_job"))
+        sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help=say("cli_set"))
+        sub.set_defaults(verb=verb)
+    for verb in (resume, stop):
+        sub = verbs.add_parser(verb.__name__, help=say(f"cli_{verb.__name__}"), description=say(f"cli_{verb.__name__}"))
+        sub.add_argument("run", type=pathlib.Path, metavar="RUN", help=say("cli_run_argument"))
+        sub.set_defaults(verb=verb)
+    verbs.add_parser("settings", help=say("cli_settings")).set_defaults(verb=settings)
+    return top
+
+
+if __name__ == "__main__":
+    sys.exit(main())

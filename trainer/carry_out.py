@@ -1,0 +1,99 @@
+"""Carries out a run: holds its lock, tells of what happens, and turns every error into a sentence."""
+
+import contextlib
+import importlib
+import importlib.metadata
+import os
+import platform
+import traceback
+from collections.abc import Callable
+
+import pydantic
+
+from trainer.job.settings import Job
+from trainer.job.trouble import Trouble
+from trainer.job.words import say
+from trainer.run import events
+from trainer.run.folder import Busy, RunFolder, held, read_job, take_request, write_job
+
+Show = Callable[[events.Event], None]
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors")
+
+
+def carry_out(run: RunFolder, show: Show) -> int:
+    """Trains `run` from where it is to its end or until it is asked to stop; `show` sees every event.
+
+    The exit status: 0 after `finished` or `stopped`, 1 after `failed`. Raises Trouble when the run cannot be begun at
+    all, because it is no run, is finished or has a trainer already.
+    """
+    if not is_first_process():
+        importlib.import_module("trainer.engine.loop").train(_job(run), run, lambda event: None)
+        return 0
+    job = _job(run)
+    try:
+        with held(run):
+            return _carry_out(job, run, show)
+    except Busy:
+        raise Trouble("run_busy", run=run.name) from None
+
+
+def is_first_process() -> bool:
+    """False in all but one of the processes that `accelerate launch` starts together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _job(run: RunFolder) -> Job:
+    try:
+        return read_job(run)
+    except FileNotFoundError:
+        raise Trouble("run_missing", path=run.path) from None
+    except (OSError, ValueError, pydantic.ValidationError) as error:
+        raise Trouble("run_unreadable", path=run.job, reason=error) from error
+
+
+def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
+    log = events.EventLog(run.events)
+
+    def tell(event: events.Event) -> None:
+        log.write(event)
+        show(event)
+
+    take_request(run, "stop")  # one that the last trainer of this run did not live to see
+    try:
+        # torch and diffusers take seconds to import: a person should see that something happens.
+        tell(events.Stage(text=say("stage_program")))
+        loop = importlib.import_module("trainer.engine.loop")
+        write_job(run, job, versions())
+        loop.train(job, run, tell)
+        return 0
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is, the run folder must say so
+        with run.log.open("a", encoding="utf-8") as stream:
+            traceback.print_exc(file=stream)
+        trouble = understood(error)
+        tell(events.Failed(reason=trouble.reason, advice=trouble.advice))
+        return 1
+    finally:
+        log.flush()
+
+
+def understood(error: BaseException) -> Trouble:
+    """`error` as what happened and what to do."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, Trouble):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Trouble("interrupted")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Trouble("out_of_memory", reason=reason)
+    if isinstance(error, OSError):
+        return Trouble("disk", reason=error)
+    return Trouble("unexpected", reason=f"{type(error).__name__}: {reason}")
+
+
+def versions() -> dict[str, str]:
+    """The versions of everything that a result may depend on."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

@@ -1,0 +1,104 @@
+"""Encodes every picture and caption once and keeps the results in memory and, for pictures, on disk.
+
+A file on disk is named by a hash of the picture's bytes, its bucket, its mirroring, how it was prepared and the
+autoencoder's identity, so that an edited picture or another model can never meet a stale result.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from PIL import ImageOps
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from trainer.dataset.pictures import BrokenPicture, fit, open_picture
+from trainer.dataset.plan import Item
+from trainer.families.base import Family, Parts, encoded
+from trainer.job.settings import Dataset
+from trainer.run.folder import write_whole
+
+PictureKey = tuple[pathlib.Path, tuple[int, int], bool]
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """A family with its loaded parts; `module` holds the weights that encode pictures."""
+
+    family: Family
+    parts: Parts
+    module: torch.nn.Module
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """A hash of the weights that encode pictures."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def picture_key(item: Item) -> PictureKey:
+    """What tells one encoded picture from another."""
+    return item.picture.path, item.bucket, item.flip
+
+
+def encode_pictures(
+    encoder: Encoder, items: Iterable[Item], settings: Dataset, folder: pathlib.Path, progress: Progress
+) -> tuple[dict[PictureKey, Tensor], list[BrokenPicture]]:
+    """Every distinct picture of `items` encoded, and those that turned out to be broken.
+
+    `folder` is the disk cache; it is not touched unless `settings.cache_to_disk`. One picture is encoded at a time,
+    because a picture's result must not depend on its neighbours in a batch.
+    """
+    distinct = {picture_key(item): item for item in items}
+    found: dict[PictureKey, Tensor] = {}
+    broken: dict[pathlib.Path, BrokenPicture] = {}
+    for number, (key, item) in enumerate(distinct.items()):
+        progress(number, len(distinct))
+        try:
+            found[key] = _encode(encoder, item, settings, folder)
+        except BrokenPicture as error:
+            broken[item.picture.path] = error
+    progress(len(distinct), len(distinct))
+    return found, list(broken.values())
+
+
+def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Path) -> Tensor:
+    make = functools.partial(_fresh, encoder, item, settings)
+    if not settings.cache_to_disk:
+        return make()
+    try:
+        content = item.picture.path.read_bytes()
+    except OSError as error:
+        raise BrokenPicture(item.picture.path, error) from error
+    about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}"
+    path = folder / f"{hashlib.sha256(content + about.encode()).hexdigest()}.safetensors"
+    if path.is_file():
+        return load_file(path)["latent"]
+    latent = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda stream: stream.write(save({"latent": latent})))
+    return latent
+
+
+def _fresh(encoder: Encoder, item: Item, settings: Dataset) -> Tensor:
+    picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket)
+    return encoded(encoder.family, encoder.parts, ImageOps.mirror(picture) if item.flip else picture).contiguous()
+
+
+def encode_captions(encoder: Encoder, captions: Iterable[str], progress: Progress) -> Mapping[str, Tensor]:
+    """The text states of every distinct caption."""
+    distinct = list(dict.fromkeys(captions))
+    return dict(zip(distinct, _counted(encoder, distinct, progress), strict=True))
+
+
+def _counted(encoder: Encoder, captions: list[str], progress: Progress) -> Iterator[Tensor]:
+    for number, caption in enumerate(captions, 1):
+        yield encoded(encoder.family, encoder.parts, caption)
+        progress(number, len(captions))

@@ -1,0 +1,63 @@
+"""What resume needs: the adapter's tensors, the optimizer's state, the loss scale and the number of steps done.
+
+Everything else, noise and order included, follows from the job and the step's number.
+"""
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from trainer.adapters.base import Injected
+from trainer.job.trouble import Trouble
+from trainer.run.folder import RunFolder, write_whole
+
+_FILE = "resume.pt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """Everything that changes while it learns; `scaler` is the loss scaler of fp16, else None."""
+
+    injected: Injected
+    optimizer: Any
+    scaler: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a training is: steps done, and the losses of the steps of an unfinished epoch."""
+
+    step: int = 0
+    losses: tuple[float, ...] = ()
+
+
+def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
+    """Writes the state, whole or not at all."""
+    state = {
+        "step": progress.step,
+        "losses": list(progress.losses),
+        "tensors": {name: tensor.detach().cpu() for name, tensor in learner.injected.tensors().items()},
+        "optimizer": learner.optimizer.state_dict(),
+        "scaler": learner.scaler.state_dict() if learner.scaler else None,
+    }
+    write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
+
+
+def load(run: RunFolder, learner: Learner) -> Progress:
+    """Puts the saved state into `learner`; how far it is, at the start where nothing was saved. Raises Trouble."""
+    path = run.state / _FILE
+    if not path.is_file():
+        return Progress()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.no_grad():
+            for name, tensor in learner.injected.tensors().items():
+                tensor.copy_(state["tensors"][name])
+        learner.optimizer.load_state_dict(state["optimizer"])
+        if learner.scaler and state["scaler"]:
+            learner.scaler.load_state_dict(state["scaler"])
+        return Progress(state["step"], tuple(state["losses"]))
+    except Exception as error:
+        # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
+        raise Trouble("state_unreadable", run=run.name, reason=error) from error

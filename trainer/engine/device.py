@@ -1,0 +1,80 @@
+"""The device, the number formats on it, and what it cannot do."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from trainer.job.settings import Training
+from trainer.job.trouble import Trouble
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Where and in what format the frozen base is kept; autocast and loss scaling are the accelerator's."""
+
+    torch: torch.device
+    dtype: torch.dtype
+    accelerator: Accelerator
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.accelerator.num_processes
+
+    @property
+    def process(self) -> int:
+        """This process's number among them."""
+        return self.accelerator.process_index
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files and draws samples."""
+        return self.accelerator.is_main_process
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Makes gradients the mean over all processes; adapters are small, so the model need not be wrapped."""
+        if self.processes > 1:
+            for parameter in parameters:
+                parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
+
+    def agreed(self, wish: bool) -> bool:
+        """Whether any process wishes it: all get the same answer."""
+        if self.processes == 1:
+            return wish
+        return bool(self.accelerator.reduce(torch.tensor(float(wish), device=self.torch), reduction="sum"))
+
+    @property
+    def label(self) -> str:
+        """What a person calls this device."""
+        return torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type
+
+
+def pick(training: Training) -> Device:
+    """The device to train on. Raises Trouble for a setting that it cannot do."""
+    accelerator = Accelerator()
+    refuse(training, accelerator.device.type)
+    if training.precision != "no":
+        accelerator = _with_precision(training.precision)
+    dtype = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[training.precision]
+    return Device(accelerator.device, dtype, accelerator)
+
+
+def _with_precision(precision: str) -> Accelerator:
+    # The first Accelerator fixed the process-wide precision to "no"; only a fresh state takes another one.
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision)
+
+
+def refuse(training: Training, kind: str) -> None:
+    """Raises Trouble when a device of this kind (cpu, cuda, mps) cannot do what the settings ask for."""
+    if kind == "cpu" and training.precision == "fp16":
+        raise Trouble("device_fp16_cpu")
+    if kind == "mps" and (training.precision != "no" or training.optimizer == "AdamW8bit"):
+        raise Trouble("device_mps", what=training.precision if training.precision != "no" else training.optimizer)
+    if kind == "cuda" and training.precision == "bf16" and not torch.cuda.is_bf16_supported():
+        raise Trouble("device_bf16_cuda")

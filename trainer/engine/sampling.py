@@ -1,0 +1,87 @@
+"""Sample pictures of a run: prompts × seeds → PNG files and events."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from trainer.families.base import Family, Parts, SampleRequest
+from trainer.job.prompts import read_prompt
+from trainer.job.settings import Job
+from trainer.run.events import Event, Sample
+from trainer.run.folder import RunFolder, write_whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When samples are drawn; epoch 0 is the baseline, before the first step."""
+
+    epoch: int
+    step: int
+
+
+def requests(job: Job) -> list[SampleRequest]:
+    """What the job's prompts ask for, the same at every epoch; a prompt without a seed gets one of its own."""
+    return [_request(job, number, line) for number, line in enumerate(job.samples.prompts)]
+
+
+def _request(job: Job, number: int, line: str) -> SampleRequest:
+    prompt, settings = read_prompt(line), job.samples
+
+    def either(own: Any, default: Any) -> Any:
+        return default if own is None else own
+
+    return SampleRequest(
+        text=prompt.text,
+        negative=either(prompt.negative, settings.negative),
+        width_px=either(prompt.width_px, settings.width_px or job.dataset.resolution) // 8 * 8,
+        height_px=either(prompt.height_px, settings.height_px or job.dataset.resolution) // 8 * 8,
+        seed=either(prompt.seed, (settings.seed + number) % 2**32),
+        guidance=either(prompt.guidance, settings.guidance),
+        steps=either(prompt.steps, settings.steps),
+        sampler=settings.sampler,
+    )
+
+
+def draw_samples(
+    family: Family, parts: Parts, job: Job, run: RunFolder, moment: Moment, tell: Callable[[Event], None]
+) -> None:
+    """Draws, writes and tells of the samples of one moment."""
+    wanted = requests(job)
+    for component in parts.components:
+        component.module.eval()
+    for number, (request, picture) in enumerate(zip(wanted, family.sample(parts, wanted), strict=True), 1):
+        path = run.sample_file(job.output.name, moment.epoch, number, request.seed)
+        data = png(picture, request, job, moment)
+        write_whole(path, lambda stream, data=data: stream.write(data))
+        tell(
+            Sample(
+                epoch=moment.epoch,
+                step=moment.step,
+                prompt=number,
+                text=request.text,
+                seed=request.seed,
+                file=path.relative_to(run.path).as_posix(),
+                width_px=request.width_px,
+                height_px=request.height_px,
+            )
+        )
+
+
+def png(picture: Image.Image, request: SampleRequest, job: Job, moment: Moment) -> bytes:
+    """A PNG that says how it was made: `parameters` as A1111 writes and reads it, `lora_atelier` with everything."""
+    info = PngImagePlugin.PngInfo()
+    size = f"{request.width_px}x{request.height_px}"
+    info.add_text(
+        "parameters",
+        f"{request.text}\nNegative prompt: {request.negative}\nSteps: {request.steps}, Sampler: {request.sampler}, "
+        f"CFG scale: {request.guidance:g}, Seed: {request.seed}, Size: {size}, Model: {job.model.base}",
+    )
+    about = {**dataclasses.asdict(moment), "request": dataclasses.asdict(request), "job": job.model_dump(mode="json")}
+    info.add_itxt("lora_atelier", json.dumps(about, ensure_ascii=False))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", pnginfo=info)
+    return stream.getvalue()

@@ -1,0 +1,106 @@
+"""What the loop sees of a family: four functions, over sizes that are read from the model's own config.
+
+A family is a module `trainer/families/<name>.py` with these functions; the file's name is its name in a job.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from trainer.engine.device import Device
+from trainer.engine.draw import Draw
+from trainer.job.settings import Job
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One trainable part of a family.
+
+    `name` is the canonical prefix of its layers' names ("unet", "text_encoder.text_model"). Adapters go into the
+    linear and 1 × 1 layers inside modules whose class is in `blocks`, and, with convolutions, into all layers inside
+    those in `conv_blocks`.
+    """
+
+    name: str
+    module: nn.Module
+    blocks: frozenset[str]
+    conv_blocks: frozenset[str]
+    learning_rate: float
+
+
+class Parts(Protocol):
+    """A loaded, frozen base model."""
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """What adapters are put into."""
+
+    @property
+    def prediction(self) -> str:
+        """What the model predicts, as a file's metadata call it."""
+
+    @property
+    def picture_encoder(self) -> nn.Module:
+        """The module whose weights decide what an encoded picture is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Pictures of one size with their captions.
+
+    `pictures` [B, …] is stacked from what `encode` gave. `texts` [B, tokens, width] likewise, or None when captions
+    are to be encoded in the step because the text encoder learns or the captions change from epoch to epoch.
+    """
+
+    pictures: Tensor
+    captions: tuple[str, ...]
+    texts: Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleRequest:
+    """One picture to be drawn; sizes are multiples of 8 px."""
+
+    text: str
+    negative: str
+    width_px: int
+    height_px: int
+    seed: int
+    guidance: float
+    steps: int
+    sampler: str
+
+
+class Family(Protocol):
+    """The four functions of a family's module."""
+
+    def load(self, job: Job, device: Device) -> Parts:
+        """The frozen base model on the device, in the right dtype. Raises Trouble when it cannot be had."""
+
+    def encode(self, parts: Parts, items: Sequence[Image.Image | str]) -> Sequence[Tensor]:
+        """What can be computed once: of a picture its latent mean and deviation, of a caption its text states (CPU)."""
+
+    def settle(self, parts: Parts) -> None:
+        """Moves off the device what the steps do not need, once everything is encoded."""
+
+    def loss(self, parts: Parts, batch: Batch, draw: Draw) -> Tensor:
+        """The scalar loss of a batch, differentiable; all randomness comes from `draw`."""
+
+    def sample(self, parts: Parts, requests: Sequence[SampleRequest]) -> Sequence[Image.Image]:
+        """The pictures asked for, each from noise of its own seed; the training's randomness is not touched."""
+
+
+def family(name: str) -> Family:
+    """The family whose file is called `name`."""
+    return cast(Family, importlib.import_module(f"trainer.families.{name}"))
+
+
+def encoded(parts_family: Family, parts: Parts, item: Image.Image | str) -> Tensor:
+    """What `encode` gives for one item."""
+    with torch.no_grad():
+        return parts_family.encode(parts, [item])[0]

@@ -1,0 +1,13 @@
+"""Stable Diffusion 1.x, and the starter model, which has its layout: epsilon, CLIP ViT-L, CLIP skip."""
+
+from trainer.engine.device import Device
+from trainer.families import clip_diffusion, sources
+from trainer.families.clip_diffusion import ClipDiffusion, encode, loss, sample, settle
+from trainer.job.settings import Job
+
+__all__ = ["encode", "load", "loss", "sample", "settle"]
+
+
+def load(job: Job, device: Device) -> ClipDiffusion:
+    """The frozen model; CLIP skip counts layers from the end. Raises Trouble."""
+    return clip_diffusion.assemble(sources.load(job.model), job, device, job.model.clip_skip)

@@ -1,0 +1,106 @@
+"""Where the models of a CLIP diffusion family come from: the starter, a diffusers folder, a hub id or a single file."""
+
+import pathlib
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
+from safetensors.torch import load_file
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from trainer.families.clip_diffusion import Loaded
+from trainer.job.base_model import describe
+from trainer.job.facts import FAMILIES
+from trainer.job.settings import Model
+from trainer.job.trouble import Trouble
+
+CONFIGS = pathlib.Path(__file__).parent / "configs"
+_CLIP_TOKENIZER = "openai/clip-vit-large-patch14"
+_SCHEDULE_KEYS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "prediction_type",
+    "steps_offset",
+    "timestep_spacing",
+)
+
+
+def load(model: Model) -> Loaded:
+    """The models that `model.base` refers to, in float32 on the CPU. Raises Trouble when they cannot be had."""
+    base = describe(model.base, model.family)
+    if base.problem:
+        raise Trouble("model_load", base=model.base, reason=base.problem, family=FAMILIES[model.family].label)
+    try:
+        if base.kind == "file" and base.path:
+            return _from_file(base.path, model)
+        return _from_folder(str(base.path or model.base))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if base.kind == "hub":
+            raise Trouble("model_offline", base=model.base, reason=_first_line(error)) from error
+        raise Trouble(
+            "model_load", base=model.base, reason=_first_line(error), family=FAMILIES[model.family].label
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _from_folder(folder: str) -> Loaded:
+    return Loaded(
+        _whole_or_fp16(UNet2DConditionModel, folder, "unet"),
+        _whole_or_fp16(AutoencoderKL, folder, "vae"),
+        _whole_or_fp16(CLIPTextModel, folder, "text_encoder"),
+        CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+        _schedule(folder),
+    )
+
+
+def _whole_or_fp16(kind: Any, folder: str, subfolder: str) -> Any:
+    # Many published models hold only the fp16 variant of their files.
+    dtype = {"dtype": torch.float32} if kind is CLIPTextModel else {"torch_dtype": torch.float32}
+    try:
+        return kind.from_pretrained(folder, subfolder=subfolder, use_safetensors=True, **dtype)
+    except OSError as whole_missing:
+        try:
+            return kind.from_pretrained(folder, subfolder=subfolder, use_safetensors=True, variant="fp16", **dtype)
+        except (OSError, ValueError):
+            raise whole_missing from None
+
+
+def _schedule(folder: str, subfolder: str = "scheduler") -> dict[str, Any]:
+    config = DDIMScheduler.load_config(folder, subfolder=subfolder)
+    kept = {key: config[key] for key in _SCHEDULE_KEYS if key in config}
+    return {**kept, "clip_sample": False, "set_alpha_to_one": False}
+
+
+def _from_file(path: pathlib.Path, model: Model) -> Loaded:
+    configs = str(CONFIGS / model.family)
+    checkpoint = load_file(path)
+    text_encoder = create_diffusers_clip_model_from_ldm(
+        CLIPTextModel,
+        checkpoint,
+        subfolder="text_encoder",
+        config=configs,
+        torch_dtype=torch.float32,
+        local_files_only=True,
+    )
+    common = {"config": configs, "torch_dtype": torch.float32, "local_files_only": True}
+    unet = UNet2DConditionModel.from_single_file(checkpoint, subfolder="unet", **common)
+    vae = AutoencoderKL.from_single_file(checkpoint, subfolder="vae", **common)
+    return Loaded(
+        unet, vae, text_encoder, _tokenizer(model.tokenizer or _CLIP_TOKENIZER, model.family), _schedule(configs)
+    )
+
+
+def _tokenizer(source: str, family: str) -> CLIPTokenizer:
+    folder = pathlib.Path(source).expanduser()
+    subfolder = "tokenizer" if (folder / "tokenizer").is_dir() else ""
+    padding = {"pad_token": "!"} if "zero_padding" in FAMILIES[family].capabilities else {}
+    try:
+        return CLIPTokenizer.from_pretrained(source, subfolder=subfolder, model_max_length=77, **padding)
+    except (OSError, ValueError) as error:
+        raise Trouble("tokenizer_missing", reason=_first_line(error)) from error

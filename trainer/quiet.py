@@ -1,0 +1,28 @@
+"""Silences, by name, messages of libraries that a user of this program can do nothing about."""
+
+import logging
+import os
+import warnings
+
+
+class _Without(logging.Filter):
+    def __init__(self, *beginnings: str) -> None:
+        super().__init__()
+        self._beginnings = beginnings
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record does not begin with one of the texts."""
+        return not record.getMessage().startswith(self._beginnings)
+
+
+def quieten() -> None:
+    """To be called before the heavy libraries are imported; a message that is not named here still appears."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    # bitsandbytes offers faster CPU kernels from a hub; its own run just as well.
+    for name in ("bitsandbytes", "bitsandbytes.backends.cpu.ops", "bitsandbytes.cextension"):
+        logging.getLogger(name).addFilter(_Without("Failed to load CPU gemm_4bit_forward", "Failed to load"))
+    # Image processors are imported but never used here.
+    logging.getLogger("transformers.utils.import_utils").addFilter(_Without("`"))
+    warnings.filterwarnings("ignore", message=".*torch.cpu.amp.*", category=FutureWarning)

@@ -1,0 +1,58 @@
+"""One picture of all samples of a run: a row an epoch, the baseline on top, a column a prompt."""
+
+import textwrap
+from collections.abc import Mapping
+
+from PIL import Image, ImageDraw, ImageFont
+
+from trainer.run import events
+from trainer.run.folder import RunFolder, write_whole
+
+_CELL_PX, _GAP_PX, _LEFT_PX, _TOP_PX = 192, 6, 64, 58
+_LARGEST_ROWS = 100
+_PAPER, _INK, _FAINT = (250, 249, 246), (40, 44, 52), (120, 124, 132)
+
+
+def draw_grid(run: RunFolder) -> str:
+    """Writes samples/grid.png from the run's sample events; its path in the run folder, "" without samples."""
+    samples = [event for event in events.read(run.events)[0] if event["kind"] == "sample"]
+    if not samples:
+        return ""
+    cells = {(event["epoch"], event["prompt"]): event for event in samples}
+    picture = _drawn(run, cells)
+    write_whole(run.grid, lambda stream: picture.save(stream, "PNG"))
+    return run.grid.relative_to(run.path).as_posix()
+
+
+def _drawn(run: RunFolder, cells: Mapping[tuple[int, int], dict[str, object]]) -> Image.Image:
+    epochs = _thinned(sorted({epoch for epoch, _ in cells}))
+    prompts = sorted({prompt for _, prompt in cells})
+    pitch = _CELL_PX + _GAP_PX
+    sheet = Image.new(
+        "RGB", (_LEFT_PX + pitch * len(prompts) + _GAP_PX, _TOP_PX + pitch * len(epochs) + _GAP_PX), _PAPER
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for column, prompt in enumerate(prompts):
+        text = next(str(event["text"]) for (_, number), event in cells.items() if number == prompt)
+        lines = textwrap.wrap(text, 27, max_lines=3, placeholder=" …")
+        draw.multiline_text((_LEFT_PX + column * pitch, 6), "\n".join(lines), _INK, font)
+    for row, epoch in enumerate(epochs):
+        draw.text((10, _TOP_PX + row * pitch + _CELL_PX // 2 - 8), str(epoch) if epoch else "base", _FAINT, font)
+        for column, prompt in enumerate(prompts):
+            if (epoch, prompt) in cells:
+                cell = _cell(run, str(cells[epoch, prompt]["file"]))
+                sheet.paste(cell, (_LEFT_PX + column * pitch, _TOP_PX + row * pitch))
+    return sheet
+
+
+def _cell(run: RunFolder, file: str) -> Image.Image:
+    with Image.open(run.path / file) as picture:
+        small = max(picture.size) < _CELL_PX
+        scale = _CELL_PX / max(picture.size)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC if small else Image.Resampling.LANCZOS)
+
+
+def _thinned(epochs: list[int]) -> list[int]:
+    step = -(-len(epochs) // _LARGEST_ROWS)
+    return [*epochs[:1], *epochs[len(epochs) - 1 :: -step][::-1]] if step > 1 else epochs
