@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from tests.trainer import tiny
 
@@ -11,3 +12,9 @@ from tests.trainer import tiny
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A diffusers folder with a small random model."""
     return tiny.model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_precision() -> None:
+    """accelerate fixes the precision once a process; here one process carries out many runs."""
+    AcceleratorState._reset_state()

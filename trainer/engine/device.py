@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import nn
 
 from trainer.job.settings import Training
@@ -54,20 +54,10 @@ class Device:
 
 def pick(training: Training) -> Device:
     """The device to train on. Raises Trouble for a setting that it cannot do."""
-    accelerator = Accelerator()
-    refuse(training, accelerator.device.type)
-    if training.precision != "no":
-        accelerator = _with_precision(training.precision)
+    refuse(training, PartialState().device.type)
+    accelerator = Accelerator(mixed_precision=training.precision)
     dtype = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[training.precision]
     return Device(accelerator.device, dtype, accelerator)
-
-
-def _with_precision(precision: str) -> Accelerator:
-    # The first Accelerator fixed the process-wide precision to "no"; only a fresh state takes another one.
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=precision)
 
 
 def refuse(training: Training, kind: str) -> None:

@@ -29,7 +29,7 @@ def velocity(x: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
 
 
 def offset_noise(noise: Tensor, offset: Tensor, strength: float) -> Tensor:
-    """Noise with a random shift of each channel, `offset` [B, C, 1, 1] (crosslabs.org, "Diffusion with offset noise")."""
+    """Noise with a shift of each channel, `offset` [B, C, 1, 1] (crosslabs.org, "Diffusion with offset noise")."""
     return noise + strength * offset
 
 

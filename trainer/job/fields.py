@@ -16,7 +16,7 @@ import annotated_types
 import pydantic
 from pydantic.fields import FieldInfo
 
-from trainer.job.settings import Job
+from trainer.job.settings import Job, OneOf
 from trainer.job.words import say
 
 Kind = Literal["whole", "number", "switch", "text", "choice", "lines", "pairs"]
@@ -72,32 +72,17 @@ def specs() -> Mapping[str, Spec]:
 
 
 def _spec(path: str, field: FieldInfo) -> Spec:
-    extra = typing.cast(dict[str, str], field.json_schema_extra)
     low, high = _bounds(field.metadata)
-    choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
-    return Spec(
-        path,
-        str(field.title),
-        str(field.description),
-        _kind(field.annotation),
-        field.default,
-        choices=choices,
-        minimum=low,
-        maximum=high,
-        **extra,
-    )
+    choices = next((rule.choices for rule in field.metadata if isinstance(rule, OneOf)), ())
+    kind: Kind = "choice" if choices else _KINDS[typing.get_origin(field.annotation) or field.annotation]
+    extra = typing.cast(dict[str, str], field.json_schema_extra)
+    words = (path, str(field.title), str(field.description))
+    return Spec(*words, kind, field.default, choices=choices, minimum=low, maximum=high, **extra)  # type: ignore[arg-type]
 
 
-def _kind(annotation: Any) -> Kind:
-    origin = typing.get_origin(annotation)
-    if origin is Literal:
-        return "choice"
-    if origin is list:
-        return "lines"
-    if origin is dict:
-        return "pairs"
-    by_type: dict[Any, Kind] = {bool: "switch", int: "whole", float: "number", str: "text"}
-    return by_type[annotation]
+_KINDS: Mapping[Any, Kind] = types.MappingProxyType(
+    {bool: "switch", int: "whole", float: "number", str: "text", list: "lines", dict: "pairs"}
+)
 
 
 def _bounds(rules: Iterable[Any]) -> tuple[float | None, float | None]:
@@ -159,11 +144,11 @@ def messages(error: pydantic.ValidationError) -> tuple[Message, ...]:
 
 _TEMPLATES: Mapping[str, tuple[str, str]] = types.MappingProxyType(
     {
+        "one_of": ("not_a_choice", "choices"),
         "greater_than_equal": ("below", "ge"),
         "greater_than": ("not_above", "gt"),
         "less_than_equal": ("above", "le"),
         "less_than": ("not_below", "lt"),
-        "literal_error": ("not_a_choice", "expected"),
         "float_parsing": ("not_a_number", ""),
         "float_type": ("not_a_number", ""),
         "finite_number": ("not_a_number", ""),
@@ -184,17 +169,14 @@ def _message(details: Any) -> Message:
     context = details.get("ctx", {})
     path = ".".join(str(part) for part in details["loc"][:2])
     if details["type"] == "fault":
-        return Message(f"{path}.{context['field']}" if "field" in context else path, context["text"])
+        return Message(f"{path}.{context['field']}" if context["field"] else path, context["text"])
     if details["type"] == "extra_forbidden":
         return unknown_message(path)
     title = specs()[path].title if path in specs() else path
-    key, limit = _TEMPLATES.get(details["type"], ("invalid", ""))
-    if key == "not_a_choice":
-        return Message(
-            path,
-            say(key, title=title, choices=", ".join(specs()[path].choices) if path in specs() else context["expected"]),
-        )
-    return Message(path, say(key, title=title, limit=context.get(limit, ""), reason=details["msg"]))
+    key, name = _TEMPLATES.get(details["type"], ("invalid", ""))
+    value = context.get(name, details["msg"])
+    value = f"{value:g}" if isinstance(value, float) else value
+    return Message(path, say(key, title=title, limit=value, choices=value, reason=value))
 
 
 def with_sets(data: Mapping[str, Any], sets: Iterable[str]) -> dict[str, Any]:

@@ -43,10 +43,13 @@ class AdamW(_Settings):
         return torch.optim.AdamW(list(groups), fused=True, **self.model_dump())
 
 
-class AdamW8bit(AdamW):
-    """AdamW with its states in 8 bits (Dettmers et al., arXiv:2110.02861), from bitsandbytes: a quarter of the memory."""
+class AdamW8bit(_Settings):
+    """AdamW with its states in 8 bits (Dettmers et al., arXiv:2110.02861), from bitsandbytes: less memory."""
 
     label: ClassVar[str] = "AdamW 8-bit"
+    weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
+    betas: Betas = (0.9, 0.999)
+    eps: float = pydantic.Field(1e-8, gt=0, le=1)
 
     def build(self, groups: Iterable[dict[str, Any]]) -> Any:
         import bitsandbytes
@@ -99,6 +102,6 @@ class Prodigy(_Settings):
         return Implementation(list(groups), decouple=True, **self.model_dump())
 
 
-OPTIMIZERS: Mapping[str, type[AdamW] | type[Adafactor] | type[Lion] | type[Prodigy]] = types.MappingProxyType(
-    {cls.__name__: cls for cls in (AdamW, AdamW8bit, Adafactor, Lion, Prodigy)}
+OPTIMIZERS: Mapping[str, type[AdamW] | type[AdamW8bit] | type[Adafactor] | type[Lion] | type[Prodigy]] = (
+    types.MappingProxyType({cls.__name__: cls for cls in (AdamW, AdamW8bit, Adafactor, Lion, Prodigy)})
 )

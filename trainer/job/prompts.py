@@ -46,7 +46,7 @@ def read_prompt(line: str) -> Prompt:
     A ` --word` that is not one of the options stays part of the text. Raises ValueError with a sentence for an option
     without a usable number and for an empty prompt.
     """
-    text, *rest = re.split(r"\s--(?=[nwhdls]\s)", " " + line.strip())
+    text, *rest = re.split(r"\s--(?=[nwhdls](?:\s|$))", " " + line.strip())
     values: dict[str, int | float | str] = {}
     for part in rest:
         letter, _, value = part.strip().partition(" ")
@@ -64,7 +64,7 @@ def _number(letter: str, value: str) -> int | float:
     try:
         number = option.kind(value)
     except ValueError:
-        raise ValueError(say("prompt_option", option=f"--{letter}", value=value or "nothing")) from None
+        raise ValueError(say("prompt_option", option=f"--{letter}", value=repr(value))) from None
     if not option.low <= number <= option.high:
         raise ValueError(say("prompt_range", option=f"--{letter}", low=option.low, high=option.high))
     return number // 8 * 8 if option.field.endswith("_px") else number

@@ -10,32 +10,45 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trainer.job.facts import ADAPTERS, FAMILIES
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.prompts import read_prompt
 from trainer.job.words import say
 
-VERSION = 1
-Level = Literal["basic", "advanced"]
+VERSION: Literal[1] = 1
 
 
-def knob(
-    default: Any, title: str, help: str, *, unit: str = "", level: Level = "basic", needs: str = "", **rules: Any
-) -> Any:
-    """A pydantic field that also carries what a person reads of it; `rules` are pydantic's own (ge, le, …)."""
-    extra = {"unit": unit, "level": level, "needs": needs}
+def knob(default: Any, title: str, help: str, **rules: Any) -> Any:
+    """A pydantic field that also carries what a person reads of it.
+
+    `rules` are `unit`, `level` (basic or advanced), `needs`, and pydantic's own (ge, le, …).
+    """
+    extra = {name: rules.pop(name, empty) for name, empty in (("unit", ""), ("level", "basic"), ("needs", ""))}
     return pydantic.Field(default, title=title, description=help, json_schema_extra=extra, **rules)
 
 
-def choice(*names: str) -> Any:
-    """A text that must be one of `names`; upper and lower case do not matter when it is read."""
-    by_lower = {name.lower(): name for name in names}
-    return Annotated[
-        Literal[names],
-        pydantic.BeforeValidator(lambda v: by_lower.get(v.lower(), v) if isinstance(v, str) else v),
-    ]
+class OneOf:
+    """The rule that a text is one of `choices`; upper and lower case do not matter when it is read."""
+
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: pydantic.GetCoreSchemaHandler) -> CoreSchema:
+        """What pydantic asks an annotation for."""
+        return core_schema.no_info_after_validator_function(self._found, handler(source))
+
+    def _found(self, value: str) -> str:
+        for choice in self.choices:
+            if choice.lower() == value.lower():
+                return choice
+        raise PydanticCustomError("one_of", "one of {choices}", {"choices": ", ".join(self.choices)})
+
+
+def fault(field: str, key: str, **values: object) -> PydanticCustomError:
+    """An error to be shown at `field` of the same section; "" in the check of a single field."""
+    return PydanticCustomError("fault", "{text}", {"field": field, "text": say(key, **values)})
 
 
 class Section(pydantic.BaseModel):
@@ -44,22 +57,17 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
 
 
-def fault(field: str, key: str, **values: object) -> PydanticCustomError:
-    """An error of a check across fields, to be shown at `field` of the same section."""
-    return PydanticCustomError("fault", "{text}", {"field": field, "text": say(key, **values)})
-
-
 class Model(Section):
     """What is trained upon."""
 
-    family: choice(*FAMILIES) = knob("sd15", "Family", "The kind of base model.")  # type: ignore[valid-type]
+    family: Annotated[str, OneOf(*FAMILIES)] = knob("sd15", "Family", "The kind of base model.")
     base: str = knob(
         "starter",
         "Base model",
         "starter (comes with the program), a .safetensors file, a diffusers folder or a Hugging Face id (user/model).",
         min_length=1,
     )
-    prediction: choice("auto", "epsilon", "v") = knob(  # type: ignore[valid-type]
+    prediction: Annotated[str, OneOf("auto", "epsilon", "v")] = knob(
         "auto",
         "Prediction type",
         "What the base model predicts. auto reads it from the model; single files of SD 2.x 768 px models need v.",
@@ -163,10 +171,10 @@ class Dataset(Section):
         le=256,
         multiple_of=8,
     )
-    transparency: choice("white", "grey", "black") = knob(  # type: ignore[valid-type]
+    transparency: Annotated[str, OneOf("white", "grey", "black")] = knob(
         "white", "Transparent areas become", "The colour put behind transparent pictures.", level="advanced"
     )
-    broken_pictures: choice("refuse", "skip") = knob(  # type: ignore[valid-type]
+    broken_pictures: Annotated[str, OneOf("refuse", "skip")] = knob(
         "refuse",
         "Broken pictures",
         "refuse: do not start while a picture cannot be read. skip: train without it.",
@@ -194,7 +202,9 @@ class Dataset(Section):
 class Adapter(Section):
     """What is added to the base model and trained."""
 
-    type: choice(*ADAPTERS) = knob("lora", "Adapter", "What is trained. LoCon also learns textures and line work.")  # type: ignore[valid-type]
+    type: Annotated[str, OneOf(*ADAPTERS)] = knob(
+        "lora", "Adapter", "What is trained. LoCon also learns textures and line work."
+    )
     rank: int = knob(
         16, "Rank", "How much the adapter can hold. 8 to 32 suits most subjects; the file grows with it.", ge=1, le=1024
     )
@@ -234,12 +244,12 @@ class Training(Section):
     learning_rate: float = knob(
         1e-4, "Learning rate", "How far each step goes. 1e-4 suits AdamW at a scale (alpha / rank) of 1.", gt=0, le=10
     )
-    optimizer: choice(*OPTIMIZERS) = knob(  # type: ignore[valid-type]
+    optimizer: Annotated[str, OneOf(*OPTIMIZERS)] = knob(
         "AdamW",
         "Optimizer",
         "AdamW is the safe choice; AdamW8bit saves memory; Prodigy finds the learning rate itself (set it to 1).",
     )
-    schedule: choice("constant", "linear", "cosine", "cosine_with_restarts", "polynomial") = knob(  # type: ignore[valid-type]
+    schedule: Annotated[str, OneOf("constant", "linear", "cosine", "cosine_with_restarts", "polynomial")] = knob(
         "cosine", "Schedule", "How the learning rate changes until the end."
     )
     warmup_percent: float = knob(
@@ -259,7 +269,7 @@ class Training(Section):
         gt=0,
         le=10,
     )
-    precision: choice("no", "fp16", "bf16") = knob(  # type: ignore[valid-type]
+    precision: Annotated[str, OneOf("no", "fp16", "bf16")] = knob(
         "no", "Mixed precision", "bf16 on an RTX 30 or newer, fp16 on older cards, no on a Mac or a CPU."
     )
     seed: int = knob(42, "Seed", "The same seed, settings and pictures give the same LoRA.", ge=0, le=2**32 - 1)
@@ -373,9 +383,9 @@ class Samples(Section):
     seed: int = knob(
         42, "Sample seed", "The first prompt's seed; the next prompts count on from it.", ge=0, le=2**32 - 1
     )
-    sampler: choice("ddim", "euler", "euler_a", "dpmpp_2m") = knob(
+    sampler: Annotated[str, OneOf("ddim", "euler", "euler_a", "dpmpp_2m")] = knob(
         "dpmpp_2m", "Sampler", "How a picture is drawn from noise.", level="advanced"
-    )  # type: ignore[valid-type]
+    )
     width_px: int = knob(
         0, "Width", "0: the training resolution.", unit="px", level="advanced", ge=0, le=4096, multiple_of=8
     )
@@ -396,10 +406,8 @@ class Samples(Section):
             try:
                 read_prompt(line)
             except ValueError as error:
-                raise PydanticCustomError(
-                    "fault",
-                    "{text}",
-                    {"text": say("invalid", title="Prompts", reason=say("bad_prompt", line=number, reason=error))},
+                raise fault(
+                    "", "invalid", title="Prompts", reason=say("bad_prompt", line=number, reason=error)
                 ) from error
         return lines
 
@@ -417,15 +425,15 @@ class Output(Section):
         ge=0,
         le=100_000,
     )
-    save_precision: choice("fp16", "bf16", "fp32") = knob(
+    save_precision: Annotated[str, OneOf("fp16", "bf16", "fp32")] = knob(
         "fp16", "File precision", "fp16 is read everywhere and half as large as fp32.", level="advanced"
-    )  # type: ignore[valid-type]
+    )
 
     @pydantic.field_validator("name")
     @classmethod
     def _plain_file_name(cls, value: str) -> str:
         if re.search(r'[/\\:*?"<>|\x00-\x1f]', value) or value.strip(". ") != value:
-            raise PydanticCustomError("fault", "{text}", {"text": say("invalid", title="Name", reason=say("bad_name"))})
+            raise fault("", "invalid", title="Name", reason=say("bad_name"))
         return value
 
 

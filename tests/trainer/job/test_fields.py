@@ -1,0 +1,132 @@
+"""Messages in plain words at their setting, flat and nested values, `--set`."""
+
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from trainer.job.fields import Invalid, flatten, nest, parse, read_pairs, specs, unknown_paths, with_sets, write_pairs
+from trainer.job.settings import Job
+
+SNAPSHOT = pathlib.Path(__file__).with_name("schema.json")
+
+
+def messages(data: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        parse(data)
+    return {message.path: message.text for message in caught.value.messages}
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "text"),
+    [
+        ({"adapter": {"rank": 0}}, "adapter.rank", "Rank: must be at least 1"),
+        ({"adapter": {"rank": 5000}}, "adapter.rank", "Rank: must be at most 1024"),
+        ({"adapter": {"rank": "many"}}, "adapter.rank", "Rank: must be a whole number"),
+        ({"adapter": {"rank": 1.5}}, "adapter.rank", "Rank: must be a whole number"),
+        ({"adapter": {"rank": None}}, "adapter.rank", "Rank: must be a whole number"),
+        ({"adapter": {"alpha": 0}}, "adapter.alpha", "Alpha: must be greater than 0"),
+        ({"adapter": {"dropout": 1}}, "adapter.dropout", "Dropout: must be less than 1"),
+        ({"adapter": {"type": "lor"}}, "adapter.type", "Adapter: must be one of lora, locon"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate", "Learning rate: must be a number"),
+        (
+            {"training": {"text_encoder": "perhaps"}},
+            "training.text_encoder",
+            "Train text encoder: must be true or false",
+        ),
+        ({"dataset": {"folder": 3}}, "dataset.folder", "Pictures folder: must be text"),
+        ({"dataset": {"folder": " "}}, "dataset.folder", "Pictures folder: must not be empty"),
+        ({"samples": {"prompts": {}}}, "samples.prompts", "Prompts: must be a list"),
+        (
+            {"samples": {"prompts": ["ok", "a --w x"]}},
+            "samples.prompts",
+            "Prompts: line 2: --w needs a number, but 'x' was given",
+        ),
+        ({"output": {"name": "../x"}}, "output.name", 'Name: must be a plain file name without / \\ : * ? " < > |'),
+        (
+            {"training": {"epochs": 2, "steps": 3}},
+            "training.steps",
+            "Set Epochs or Steps, not both: set the other one to 0",
+        ),
+        ({"training": {"epochs": 0}}, "training.epochs", "Set Epochs or Steps: one of them must be above 0"),
+        (
+            {"training": {"optimizer": "Prodigy", "learning_rate": 1}},
+            "training.text_encoder_learning_rate",
+            "Prodigy finds one learning rate for everything: set the text encoder's learning rate to the same value (1.0)",
+        ),
+        (
+            {"training": {"optimizer_args": {"momentum": 1}}},
+            "training.optimizer_args",
+            "momentum is not a setting of AdamW; it has weight_decay, betas, eps",
+        ),
+        (
+            {"training": {"learning_rte": 1}},
+            "training.learning_rte",
+            "training.learning_rte: there is no such setting; did you mean training.learning_rate?",
+        ),
+    ],
+)
+def test_a_wrong_value_gets_a_sentence_at_its_setting(data: dict[str, Any], path: str, text: str) -> None:
+    assert messages(data) == {path: text}
+
+
+def test_all_messages_come_at_once() -> None:
+    assert set(messages({"adapter": {"rank": 0}, "training": {"seed": -1}})) == {"adapter.rank", "training.seed"}
+
+
+def test_choices_are_read_in_any_case() -> None:
+    assert parse({"training": {"optimizer": "adamw8BIT"}}).training.optimizer == "AdamW8bit"
+
+
+def test_every_setting_has_words_and_its_default_is_valid() -> None:
+    for spec in specs().values():
+        assert spec.title
+        assert spec.help.endswith((".", ")"))
+        assert spec.level in ("basic", "advanced")
+    assert Job.model_validate(Job().model_dump()) == Job()
+
+
+def test_flat_and_nested_values_are_inverse() -> None:
+    job = parse({"training": {"steps": 5}, "samples": {"prompts": ["a"]}})
+    assert parse(nest(flatten(job))) == job
+
+
+def test_set_changes_one_value_and_the_other_length_gives_way() -> None:
+    data = with_sets(
+        {"training": {"epochs": 8}}, ["training.steps=20", "training.optimizer=lion", 'samples.prompts=["a", "b"]']
+    )
+    job = parse(data)
+    assert (job.training.epochs, job.training.steps) == (0, 20)
+    assert job.training.optimizer == "Lion"
+    assert job.samples.prompts == ["a", "b"]
+    assert parse(with_sets(data, ["training.epochs=3"])).training.steps == 0
+
+
+@pytest.mark.parametrize("text", ["training.epochs", "training.epoch=3", "=", "epochs=3"])
+def test_a_set_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="--set|no such setting"):
+        with_sets({}, [text])
+
+
+def test_optimizer_settings_are_read_as_kohyas_users_write_them() -> None:
+    pairs = read_pairs("weight_decay=0.1 betas=0.9,0.99 use_bias_correction=True")
+    assert pairs == {"weight_decay": 0.1, "betas": [0.9, 0.99], "use_bias_correction": True}
+    assert read_pairs(write_pairs(pairs)) == pairs
+
+
+def test_unknown_paths_are_found_at_both_levels() -> None:
+    assert unknown_paths({"modell": {}, "model": {"bas": "x", "base": "y"}}) == ("modell", "model.bas")
+
+
+def test_the_schema_is_the_one_written_down() -> None:
+    """A renamed or removed setting breaks people's files: change schema.json knowingly, with a migration in presets.py."""
+    now = {path: [spec.kind, list(spec.choices)] for path, spec in specs().items()}
+    assert now == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_the_settings_need_no_heavy_library() -> None:
+    code = "import sys, trainer.job.presets, trainer.check; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

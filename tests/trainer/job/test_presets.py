@@ -1,0 +1,69 @@
+"""Job and preset files: what is read, refused, reported and written; every preset that comes with the program."""
+
+import json
+import pathlib
+
+import pytest
+
+from trainer.check import read_job_file
+from trainer.job import presets
+from trainer.job.facts import FAMILIES
+from trainer.job.fields import Invalid, parse
+
+FILES = sorted(presets.PRESETS.rglob("*.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_preset_is_valid_and_says_what_it_is_for(path: pathlib.Path) -> None:
+    document = presets.read(path)
+    assert not document.unknown
+    assert document.title
+    assert document.purpose
+    assert document.job.model.family == path.parent.name
+    assert path.parent.name in FAMILIES
+
+
+def test_what_is_written_is_read_back(tmp_path: pathlib.Path) -> None:
+    job = parse({"training": {"steps": 7}, "samples": {"prompts": ["猫 --w 512"]}, "output": {"name": "ねこ"}})
+    presets.write(tmp_path / "a.json", presets.dump(job, "猫", "why"))
+    document = presets.read(tmp_path / "a.json")
+    assert (document.title, document.purpose, document.job) == ("猫", "why", job)
+    presets.write(tmp_path / "b.json", presets.dump_whole(job))
+    assert presets.read(tmp_path / "b.json").job == job
+
+
+def test_unknown_settings_are_reported_and_the_command_line_refuses_them(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"training": {"epochs": 3, "epoch": 2}, "trainning": {}}), encoding="utf-8-sig")
+    document = presets.read(path)
+    assert [message.path for message in document.unknown] == ["trainning", "training.epoch"]
+    assert document.job.training.epochs == 3
+    with pytest.raises(Invalid, match="training.epochs"):
+        read_job_file(path, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is not a JSON file"),
+        (b"{", "is not a JSON file"),
+        (b"[]", "holds no job"),
+        (b'{"training": 3}', "holds no job"),
+        (b'{"version": "x"}', "holds no job"),
+        (b'{"version": 99}', "newer version"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"[" * 100_000, "holds no job"),
+    ],
+)
+def test_a_file_that_is_no_job_is_refused_in_a_sentence(tmp_path: pathlib.Path, content: bytes, sentence: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(Invalid, match=sentence):
+        presets.read(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused_in_a_sentence(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(Invalid, match="does not exist"):
+        presets.read(tmp_path / "none.json")
+    with pytest.raises(Invalid, match="cannot be read"):
+        presets.read(tmp_path)

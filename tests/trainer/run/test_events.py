@@ -1,0 +1,57 @@
+"""Events: written in order, read from an offset, whatever a kill left behind."""
+
+import pathlib
+import typing
+
+from trainer.run import events
+
+
+def test_events_are_read_from_an_offset(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = events.EventLog(path)
+    log.write(events.Warned(text="日本語"))
+    first, offset = events.read(path)
+    log.write(events.Epoch(epoch=1, step=2, loss=0.5))
+    second, end = events.read(path, offset)
+    assert [event["kind"] for event in first + second] == ["warned", "epoch"]
+    assert first[0]["text"] == "日本語"
+    assert events.read(path, end) == ([], end)
+    assert events.read(tmp_path / "none") == ([], 0)
+
+
+def test_steps_are_gathered_and_all_of_them_arrive(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = events.EventLog(path)
+    for step in range(500):
+        log.write(events.Step(step=step, epoch=1, loss=0.1, learning_rate=1e-4))
+    assert len(events.read(path)[0]) < 500
+    log.flush()
+    assert [event["step"] for event in events.read(path)[0]] == list(range(500))
+
+
+def test_a_torn_line_is_left_and_does_not_swallow_the_next_event(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "events.jsonl"
+    events.EventLog(path).write(events.Warned(text="whole"))
+    with path.open("ab") as stream:
+        stream.write(b'{"kind": "step", "lo')
+    assert [event["text"] for event in events.read(path)[0]] == ["whole"]
+    events.EventLog(path).write(events.Warned(text="next"))
+    assert [event["text"] for event in events.read(path)[0]] == ["whole", "next"]
+
+
+def test_the_kinds_are_those_that_readers_know() -> None:
+    kinds = {cls.model_fields["kind"].default for cls in typing.get_args(events.Event)}
+    known = {
+        "started",
+        "stage",
+        "step",
+        "epoch",
+        "sample",
+        "saved",
+        "warned",
+        "validated",
+        "stopped",
+        "failed",
+        "finished",
+    }
+    assert kinds == known

@@ -1,0 +1,67 @@
+"""Run folders: never overwritten, locked while a trainer lives, asked through files."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from trainer.job.fields import parse
+from trainer.run import folder
+from trainer.run.folder import Busy, RunFolder
+
+
+def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tmp_path: pathlib.Path) -> None:
+    assert [folder.create(tmp_path, "cat").name for _ in range(3)] == ["cat", "cat-2", "cat-3"]
+
+
+def test_the_job_is_read_back_and_runs_are_listed_newest_first(tmp_path: pathlib.Path) -> None:
+    job = parse({"output": {"name": "猫"}})
+    runs = [folder.create(tmp_path, "猫") for _ in range(2)]
+    for run in runs:
+        folder.write_job(run, job, {"torch": "2"})
+    (tmp_path / "foreign").mkdir()
+    assert folder.read_job(runs[0]) == job
+    assert folder.list_runs(tmp_path) == runs[::-1]
+    assert folder.list_runs(tmp_path / "none") == []
+
+
+def test_a_held_run_is_alive_and_busy_and_a_killed_trainer_frees_it(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    assert not folder.is_alive(run)
+    code = (
+        "import pathlib, sys, time; from trainer.run import folder\n"
+        "with folder.held(folder.RunFolder(pathlib.Path(sys.argv[1]))): print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(run.path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    with process.stdout:
+        assert process.stdout.readline() == "held\n"
+    assert folder.is_alive(run)
+    with pytest.raises(Busy), folder.held(run):
+        pass
+    process.kill()
+    process.wait()
+    assert not folder.is_alive(run)
+    with folder.held(run):
+        pass
+
+
+def test_a_request_is_taken_once(tmp_path: pathlib.Path) -> None:
+    run = RunFolder(tmp_path)
+    assert not folder.take_request(run, "stop")
+    folder.request(run, "stop")
+    assert folder.take_request(run, "stop")
+    assert not folder.take_request(run, "stop")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a"
+    folder.write_whole(path, lambda stream: stream.write(b"old"))
+
+    def fail(stream: object) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        folder.write_whole(path, fail)
+    assert path.read_bytes() == b"old"

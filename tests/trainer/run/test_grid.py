@@ -1,0 +1,27 @@
+"""The picture of all samples."""
+
+import pathlib
+
+from PIL import Image
+
+from trainer.run import events, folder
+from trainer.run.grid import draw_grid
+
+
+def test_a_row_an_epoch_and_a_column_a_prompt(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    log = events.EventLog(run.events)
+    colours = {(0, 1): "red", (0, 2): "lime", (3, 1): "blue", (3, 2): "yellow"}
+    for (epoch, prompt), colour in colours.items():
+        path = run.sample_file("cat", epoch, prompt, 42)
+        Image.new("RGB", (64, 64), colour).save(path)
+        about = {"text": f"a {colour} thing", "seed": 42, "width_px": 64, "height_px": 64, "step": 1}
+        log.write(events.Sample(epoch=epoch, prompt=prompt, file=f"samples/{path.name}", **about))
+    assert draw_grid(run) == "samples/grid.png"
+    with Image.open(run.grid) as grid:
+        rows = [[grid.getpixel((160 + 198 * column, 150 + 198 * row)) for column in (0, 1)] for row in (0, 1)]
+    assert rows == [[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 0)]]
+
+
+def test_a_run_without_samples_has_none(tmp_path: pathlib.Path) -> None:
+    assert draw_grid(folder.create(tmp_path, "cat")) == ""
