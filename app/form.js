@@ -60,7 +60,7 @@ window.atelier = (() => {
     last = now;
     if (keep) store({preset: facts.preset, base, values: now});
     style("changed", different.length ? different.map(path =>
-      `#${idOf(path)} [data-testid="block-info"]::after,#${idOf(path)} .checkbox-container>.label-text::after`).join() +
+      `#${idOf(path)} [data-testid="block-info"]::after,#${idOf(path)} .label-text::after`).join() +
       '{content:"";display:inline-block;width:6px;height:6px;border-radius:3px;margin-left:6px;vertical-align:middle;background:var(--accent)}' : "");
     mark(different);
     applyCapabilities(now);

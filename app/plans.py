@@ -60,12 +60,17 @@ def parts(plan: Plan, job: Job) -> list[tuple[str, int, str]]:
     found = [("", plan.pictures, say("plan.pictures"))]
     if plan.repeated != plan.pictures:
         found.append(("→", plan.repeated, say("plan.repeated")))
-    if job.training.batch_size > 1:
+    if job.training.gradient_accumulation > 1:
         found.append(("→", plan.batches_per_epoch, say("plan.batches", size=job.training.batch_size)))
-    found.append(("→", plan.steps_per_epoch, say("plan.steps_per_epoch")))
+    key = "plan.steps_per_epoch" if _one_by_one(job) else "plan.steps_of"
+    found.append(("→", plan.steps_per_epoch, say(key, size=job.training.batch_size)))
     if not job.training.steps:
         return [*found, ("×", plan.epochs, say("plan.epochs")), ("=", plan.steps, say("plan.steps"))]
     return [*found, ("→", plan.steps, say("plan.until", epochs=plan.epochs))]
+
+
+def _one_by_one(job: Job) -> bool:
+    return job.training.batch_size == 1 or job.training.gradient_accumulation > 1
 
 
 def view(values: Values) -> dict[str, Any]:

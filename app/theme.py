@@ -70,7 +70,7 @@ def css() -> str:
     sheet = pathlib.Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     specs = fields.specs().values()
     units = "".join(
-        f'.unit-{widgets.unit_class(unit)} label.block::after{{content:"{unit}"}}\n'
+        f'.unit-{widgets.unit_class(unit)} > label::after{{content:"{unit}"}}\n'
         for unit in dict.fromkeys(spec.unit for spec in specs if spec.unit)
     )
     needs = "".join(

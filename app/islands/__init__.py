@@ -25,5 +25,5 @@ def island(name: str, value: Any, server_functions: Server = (), **props: Any) -
         js_on_load=js,
         server_functions=list(server_functions),
         words=say_all(f"islands.{name}"),
-        **{"elem_id": name.replace("_", "-"), **props},
+        **{"elem_id": name.replace("_", "-"), "apply_default_css": False, **props},
     )

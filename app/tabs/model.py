@@ -18,7 +18,7 @@ def build(form: Form) -> None:
         form.grid("adapter.type", "adapter.rank", "adapter.alpha", "adapter.conv_rank", "adapter.conv_alpha")
         form.rest("adapter")
     with parts.part("model.output"):
-        form.grid("output.name", "output.folder", "output.save_every_epochs")
+        form.grid("output.name", "output.save_every_epochs", "output.folder")
         goal = parts.note()
         form.rest("output")
     form.browsable("model.base", "model")
