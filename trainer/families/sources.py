@@ -60,13 +60,13 @@ def _from_folder(folder: str) -> Loaded:
 
 
 def _whole_or_fp16(kind: Any, folder: str, subfolder: str) -> Any:
+    common = {"subfolder": subfolder, "use_safetensors": True, "dtype": torch.float32}
     # Many published models hold only the fp16 variant of their files.
-    dtype = {"dtype": torch.float32} if kind is CLIPTextModel else {"torch_dtype": torch.float32}
     try:
-        return kind.from_pretrained(folder, subfolder=subfolder, use_safetensors=True, **dtype)
+        return kind.from_pretrained(folder, **common)
     except OSError as whole_missing:
         try:
-            return kind.from_pretrained(folder, subfolder=subfolder, use_safetensors=True, variant="fp16", **dtype)
+            return kind.from_pretrained(folder, variant="fp16", **common)
         except (OSError, ValueError):
             raise whole_missing from None
 
@@ -88,7 +88,7 @@ def _from_file(path: pathlib.Path, model: Model) -> Loaded:
         torch_dtype=torch.float32,
         local_files_only=True,
     )
-    common = {"config": configs, "torch_dtype": torch.float32, "local_files_only": True}
+    common = {"config": configs, "dtype": torch.float32, "local_files_only": True}
     unet = UNet2DConditionModel.from_single_file(checkpoint, subfolder="unet", **common)
     vae = AutoencoderKL.from_single_file(checkpoint, subfolder="vae", **common)
     return Loaded(

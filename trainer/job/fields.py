@@ -77,7 +77,7 @@ def _spec(path: str, field: FieldInfo) -> Spec:
     kind: Kind = "choice" if choices else _KINDS[typing.get_origin(field.annotation) or field.annotation]
     extra = typing.cast(dict[str, str], field.json_schema_extra)
     words = (path, str(field.title), str(field.description))
-    return Spec(*words, kind, field.default, choices=choices, minimum=low, maximum=high, **extra)  # type: ignore[arg-type]
+    return Spec(*words, kind, field.default, choices=choices, minimum=low, maximum=high, **extra)
 
 
 _KINDS: Mapping[Any, Kind] = types.MappingProxyType(

@@ -55,7 +55,8 @@ def messages(data: dict[str, Any]) -> dict[str, str]:
         (
             {"training": {"optimizer": "Prodigy", "learning_rate": 1}},
             "training.text_encoder_learning_rate",
-            "Prodigy finds one learning rate for everything: set the text encoder's learning rate to the same value (1.0)",
+            "Prodigy finds one learning rate for everything: "
+            "set the text encoder's learning rate to the same value (1.0)",
         ),
         (
             {"training": {"optimizer_args": {"momentum": 1}}},
@@ -107,7 +108,7 @@ def test_set_changes_one_value_and_the_other_length_gives_way() -> None:
 
 @pytest.mark.parametrize("text", ["training.epochs", "training.epoch=3", "=", "epochs=3"])
 def test_a_set_that_means_nothing_is_refused(text: str) -> None:
-    with pytest.raises(Invalid, match="--set|no such setting"):
+    with pytest.raises(Invalid, match=r"--set|no such setting"):
         with_sets({}, [text])
 
 
@@ -122,7 +123,7 @@ def test_unknown_paths_are_found_at_both_levels() -> None:
 
 
 def test_the_schema_is_the_one_written_down() -> None:
-    """A renamed or removed setting breaks people's files: change schema.json knowingly, with a migration in presets.py."""
+    """A renamed or removed setting breaks people's files: change schema.json knowingly, with a migration."""
     now = {path: [spec.kind, list(spec.choices)] for path, spec in specs().items()}
     assert now == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
 

@@ -38,7 +38,7 @@ def test_unknown_settings_are_reported_and_the_command_line_refuses_them(tmp_pat
     document = presets.read(path)
     assert [message.path for message in document.unknown] == ["trainning", "training.epoch"]
     assert document.job.training.epochs == 3
-    with pytest.raises(Invalid, match="training.epochs"):
+    with pytest.raises(Invalid, match=r"training\.epochs"):
         read_job_file(path, [])
 
 

@@ -26,5 +26,5 @@ def test_a_line_is_read(line: str, prompt: Prompt) -> None:
     "line", ["a --w x", "a --d -1", "a --s 0", "a --l 900", "--w 512", "", "a --h 8", "a --d 99999999999999"]
 )
 def test_a_line_that_cannot_be_meant_is_refused(line: str) -> None:
-    with pytest.raises(ValueError, match="needs|between|empty"):
+    with pytest.raises(ValueError, match=r"needs|between|empty"):
         read_prompt(line)

@@ -1,0 +1,78 @@
+"""One checkpoint file gives the weights it was written from, at a small size and, on request, at full size."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.trainer import ldm, tiny
+from trainer.engine.loop import train
+from trainer.families import sources
+from trainer.job.settings import Model
+from trainer.job.trouble import Trouble
+from trainer.run import events, folder
+
+SMALL = {
+    "unet": {
+        "block_out_channels": [8, 8, 16, 16],
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
+        "norm_num_groups": 4,
+    },
+    "vae": {"block_out_channels": [8, 8, 8, 8], "norm_num_groups": 4},
+    "text_encoder": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+}
+
+
+@pytest.fixture
+def small_configs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The layout of SD 1.5 with few channels, in the place of the real configs."""
+    configs = tmp_path / "configs"
+    shutil.copytree(sources.CONFIGS, configs)
+    for part, changes in SMALL.items():
+        path = configs / "sd15" / part / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+    monkeypatch.setattr(sources, "CONFIGS", configs)
+    return configs / "sd15"
+
+
+def test_a_checkpoint_file_holds_what_was_put_in(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    models = ldm.random_models(small_configs)
+    path = ldm.write(tmp_path / "small.safetensors", *models)
+    tiny.tokenizer(tmp_path / "tokenizer")
+    loaded = sources.load(Model(base=str(path), tokenizer=str(tmp_path / "tokenizer")))
+    for ours, theirs in zip(models, (loaded.unet, loaded.vae, loaded.text_encoder), strict=True):
+        expected, found = ours.state_dict(), theirs.state_dict()
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_without_a_tokenizer_it_says_what_to_do(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    path = ldm.write(tmp_path / "small.safetensors", *ldm.random_models(small_configs))
+    with pytest.raises(Trouble, match="set Tokenizer to a folder"):
+        sources.load(Model(base=str(path), tokenizer=str(tmp_path / "none")))
+
+
+def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    path = ldm.write(tmp_path / "small.safetensors", *ldm.random_models(small_configs))
+    tensors = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("cond_stage_model")}
+    save_file(tensors, path)
+    with pytest.raises(Trouble, match="could not be loaded"):
+        sources.load(Model(base=str(path)))
+
+
+@pytest.mark.full_size
+def test_three_steps_at_full_size(tmp_path: pathlib.Path) -> None:
+    path = ldm.write(tmp_path / "sd15.safetensors", *ldm.random_models(sources.CONFIGS / "sd15"))
+    tiny.tokenizer(tmp_path / "tokenizer")
+    model = {"base": str(path), "tokenizer": str(tmp_path / "tokenizer")}
+    training = {"steps": 3, "epochs": 0, "batch_size": 1, "learning_rate": 1e-4}
+    job = tiny.job(tmp_path, path, {"model": model, "training": training, "adapter": {"rank": 4, "alpha": 4}})
+    run = folder.create(tmp_path / "out", "tiny")
+    seen: list[events.Event] = []
+    train(job, run, seen.append)
+    assert isinstance(seen[-1], events.Finished)
+    assert sum(name.endswith(".alpha") for name in load_file(run.path / seen[-1].file)) == 192 + 72
