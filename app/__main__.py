@@ -1,12 +1,52 @@
-"""`python -m app`: the GUI on this machine."""
+"""`python -m app`: the web page of LoRA Atelier on this machine."""
 
+import argparse
+import importlib
 import os
+import pathlib
+import sys
+from collections.abc import Sequence
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+from app.jobs import HUB_HELD_BACK
+from app.words import say
 
-import uvicorn  # noqa: E402
+PORT = 7860
 
-from app.main import create_app  # noqa: E402
 
-uvicorn.run(create_app(), host="127.0.0.1", port=7860, log_level="warning")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 1 when the training of `--quickstart --exit` failed, 130 when it was not waited for."""
+    options = parser().parse_args(arguments)
+    if options.exit and not options.quickstart:
+        parser().error(say("cli.exit_alone"))
+    set_environment(options)
+    quickstart = importlib.import_module("app.quickstart")
+    under_way = quickstart.start() if options.quickstart else None
+    # Only now, since gradio reads the environment when it is imported; and --help need not wait for it.
+    server = importlib.import_module("app.server")
+    return int(server.serve(options.port, browser=not (options.no_browser or options.exit), under_way=under_way, then_exit=options.exit))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    top = argparse.ArgumentParser(prog="python -m app", description=say("cli.about"))
+    top.add_argument("--port", type=int, default=PORT, metavar="N", help=say("cli.port", port=PORT))
+    top.add_argument("--no-browser", action="store_true", help=say("cli.no_browser"))
+    top.add_argument("--quickstart", action="store_true", help=say("cli.quickstart"))
+    top.add_argument("--exit", action="store_true", help=say("cli.exit"))
+    top.add_argument("--outputs", type=pathlib.Path, metavar="DIR", help=say("cli.outputs"))
+    top.add_argument("--home", type=pathlib.Path, metavar="DIR", help=say("cli.home"))
+    return top
+
+
+def set_environment(options: argparse.Namespace) -> None:
+    """Tells the rest of the program its folders, and gradio to ask nobody outside of this machine for anything."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    if "HF_HUB_OFFLINE" not in os.environ:
+        os.environ.update({"HF_HUB_OFFLINE": "1", HUB_HELD_BACK: "1"})
+    for name, folder in (("LORA_ATELIER_OUTPUTS", options.outputs), ("LORA_ATELIER_HOME", options.home)):
+        if folder is not None:
+            os.environ[name] = str(folder.expanduser().absolute())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

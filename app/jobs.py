@@ -1,6 +1,5 @@
 """Starts, stops and resumes trainings, each a process of its own that outlives this one."""
 
-import importlib.metadata
 import os
 import pathlib
 import subprocess
@@ -16,7 +15,6 @@ from trainer.job.settings import Job
 from trainer.run import folder
 from trainer.run.folder import RunFolder
 
-PACKAGES = ("lora-atelier", "torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes")
 HUB_HELD_BACK = "LORA_ATELIER_HUB_OFFLINE"
 """Set where this program, not its user, has set HF_HUB_OFFLINE."""
 
@@ -25,7 +23,7 @@ def start(job: Job) -> RunFolder:
     """A new run of `job`, with its trainer under way. Raises OSError when the output folder cannot be written."""
     outputs = places.resolve_outputs(job.output.folder)
     run = folder.create(outputs, job.output.name)
-    folder.write_job(run, with_whole_paths(job), versions())
+    folder.write_job(run, with_whole_paths(job), {})
     places.remember_output_folder(outputs)
     _spawn(run)
     return run
@@ -55,17 +53,6 @@ def with_whole_paths(job: Job) -> Job:
         "output": {"folder": str(places.resolve_outputs(job.output.folder))},
     }
     return job.model_copy(update={name: getattr(job, name).model_copy(update=values) for name, values in whole.items()})
-
-
-def versions() -> dict[str, str]:
-    """The versions of what a run depends on, without importing any of it."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
