@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging
 
 from trainer.families.clip_diffusion import Loaded
 from trainer.job.base_model import describe
@@ -30,6 +31,7 @@ _SCHEDULE_KEYS = (
 
 def load(model: Model) -> Loaded:
     """The models that `model.base` refers to, in float32 on the CPU. Raises Trouble when they cannot be had."""
+    logging.disable_progress_bar()  # it would count the tensors of a file
     base = describe(model.base, model.family)
     if base.problem:
         raise Trouble("model_load", base=model.base, reason=base.problem, family=FAMILIES[model.family].label)

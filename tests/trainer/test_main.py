@@ -1,0 +1,151 @@
+"""The command line as a person or a script uses it, in processes of its own."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.trainer import tiny
+from trainer.job import presets
+from trainer.job.presets import PRESETS
+from trainer.run import events
+from trainer.run.folder import RunFolder, is_alive
+
+ROOT = PRESETS.parent
+STARTER = PRESETS / "sd15" / "starter.json"
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "trainer", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def begin(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "trainer", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def happened(run: RunFolder, kind: str) -> list[dict[str, object]]:
+    return [event for event in events.read(run.events)[0] if event["kind"] == kind]
+
+
+def wait(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Waits until `what` is true; fails when the process ends before that."""
+    while not what():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def job_file(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> pathlib.Path:
+    job = tiny.job(tmp_path, tiny_model, {"output": {"save_precision": "fp32"}})
+    presets.write(tmp_path / "job.json", presets.dump_whole(job))
+    return tmp_path / "job.json"
+
+
+def test_check_prints_the_plan_of_the_starter() -> None:
+    done = call("check", STARTER)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "16 pictures, 192 with repeats, in 1 folder" in done.stdout
+    assert "192 ÷ batch 4 = 48 batches an epoch" in done.stdout
+
+
+def test_check_names_every_problem_and_exits_2(tmp_path: pathlib.Path) -> None:
+    done = call("check", STARTER, "--set", f"dataset.folder={tmp_path / 'none'}", "--set", "model.base=/no/such/model")
+    assert done.returncode == 2
+    problems = [line for line in done.stderr.splitlines() if line.startswith("problem: ")]
+    assert len(problems) == 2
+    assert "/no/such/model is no file" in problems[0]
+    assert "There is no folder" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["check", "none.json"], "none.json does not exist"),
+        (["run", STARTER, "--set", "adapter.rank=0"], "Rank: must be at least 1"),
+        (["run", STARTER, "--set", "adapter.rnk=4"], "did you mean adapter.rank?"),
+        (["resume", "/none"], "is no run folder"),
+        (["stop", "/none"], "/none is not running"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments: Sequence[object], sentence: str) -> None:
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("problem: ")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_for_people() -> None:
+    done = call("--help")
+    assert done.returncode == 0
+    for verb in ("run", "check", "resume", "stop"):
+        assert f"    {verb} " in done.stdout
+
+
+def test_a_run_from_start_to_end_says_only_what_matters(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
+    done = call("run", job_file, "--set", 'samples.prompts=["a red thing"]')
+    assert (done.returncode, done.stderr) == (0, "")
+    run = RunFolder(tmp_path / "out" / "tiny")
+    assert done.stdout.splitlines()[0] == f"run folder: {run.path}"
+    assert f"all samples in one picture: {run.grid}" in done.stdout
+    assert run.grid.is_file()
+    assert len(happened(run, "sample")) == 3
+    about = json.loads(run.job.read_text(encoding="utf-8"))["about"]
+    assert {"torch", "diffusers", "peft", "python"} <= about["versions"].keys()
+    assert "finished in" in run.log.read_text(encoding="utf-8")
+
+
+def test_stop_and_resume_by_command_ends_in_the_same_bits(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
+    assert call("run", job_file).returncode == 0
+    run = RunFolder(tmp_path / "out" / "tiny-2")
+    process = begin("run", job_file, "--set", "training.epochs=2")
+    wait(lambda: happened(run, "step"), process)
+    stopped = call("stop", run.path)
+    output, _ = process.communicate()
+    assert (process.returncode, stopped.returncode) == (0, 0)
+    assert "python -m trainer resume" in output
+    assert happened(run, "stopped")
+    assert call("resume", run.path).returncode == 0
+    whole = load_file(tmp_path / "out" / "tiny" / "weights" / "tiny.safetensors")
+    resumed = load_file(run.weights / "tiny.safetensors")
+    assert all(bool((whole[name] == resumed[name]).all()) for name in whole)
+
+
+def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(
+    tmp_path: pathlib.Path, job_file: pathlib.Path
+) -> None:
+    assert call("run", job_file).returncode == 0
+    run = RunFolder(tmp_path / "out" / "tiny-2")
+    process = begin("run", job_file)
+    wait(lambda: happened(run, "epoch"), process)
+    assert is_alive(run)
+    busy = call("resume", run.path)
+    assert busy.returncode == 2
+    assert "Another trainer is at work" in busy.stderr
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not is_alive(run)
+    assert call("resume", run.path).returncode == 0
+    whole = load_file(tmp_path / "out" / "tiny" / "weights" / "tiny.safetensors")
+    resumed = load_file(run.weights / "tiny.safetensors")
+    assert all(bool((whole[name] == resumed[name]).all()) for name in whole)
+
+
+def test_a_run_that_fails_says_why_and_what_to_do(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
+    done = call("run", job_file, "--set", "training.precision=fp16", "--set", "output.name=fails")
+    run = RunFolder(tmp_path / "out" / "fails")
+    assert done.returncode == 1
+    assert "failed: Mixed precision fp16 does not work on a processor." in done.stdout
+    assert "Set Mixed precision to no" in done.stdout
+    assert happened(run, "failed")[0]["advice"].startswith("Set Mixed precision")  # type: ignore[attr-defined]
+    assert "Traceback" in run.log.read_text(encoding="utf-8")
+    assert "Traceback" not in done.stdout + done.stderr
