@@ -53,7 +53,7 @@ def job_file(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> pathlib.Path:
 def test_check_prints_the_plan_of_the_starter() -> None:
     done = call("check", STARTER)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "16 pictures, 192 with repeats, in 1 folder" in done.stdout
+    assert "pictures: 16 · with repeats: 192 · folders: 1" in done.stdout
     assert "192 ÷ batch 4 = 48 batches an epoch" in done.stdout
 
 
