@@ -91,8 +91,9 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     bar.buttons["save"].click(None, None, None, js="() => atelier.saving(true)")
     bar.buttons["cancel"].click(None, None, None, js="() => atelier.saving(false)")
     start = bar.buttons["start"]
-    on(start.click, functools.partial(_start, form), all_fields, [tabs], validator=functools.partial(_validate, form))
+    # A rejection by the validator fires no event and ends what the click does, so the summary goes first.
     start.click(functools.partial(_summary, form), all_fields, bar.notice, show_progress="hidden", api_visibility="private")
+    on(start.click, functools.partial(_start, form), all_fields, [tabs], validator=functools.partial(_validate, form))
     form.on_change([*plans.data_paths(), *plans.LENGTH], plans.line, bar.buttons["line"])
 
 
@@ -183,10 +184,9 @@ def _validate(form: Form, *given: Any) -> list[Any]:
     return form.at_fields(_faults(form, given))
 
 
-def _summary(form: Form, *given: Any) -> Any:
-    # A rejection by the validator fires no event, hence this second look.
+def _summary(form: Form, *given: Any) -> str:
     faults = _faults(form, given)
-    return summary(form, faults) if faults else gr.skip()
+    return summary(form, faults) if faults else ""
 
 
 def _start(form: Form, *given: Any) -> list[Any]:

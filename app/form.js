@@ -60,8 +60,8 @@ window.atelier = (() => {
     last = now;
     if (keep) store({preset: facts.preset, base, values: now});
     style("changed", different.length ? different.map(path =>
-      `#${idOf(path)} [data-testid="block-info"]::after,#${idOf(path)} .label-text::after`).join() +
-      '{content:"";display:inline-block;width:6px;height:6px;border-radius:3px;margin-left:6px;vertical-align:middle;background:var(--accent)}' : "");
+      `#${idOf(path)} [data-testid="block-info"]::before,#${idOf(path)} .label-text::before`).join() +
+      '{content:"";display:inline-block;width:6px;height:6px;border-radius:3px;margin:0 7px 2px 0;vertical-align:middle;background:var(--accent)}' : "");
     mark(different);
     applyCapabilities(now);
     for (const [id, paths] of Object.entries(facts.watchers))

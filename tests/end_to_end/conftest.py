@@ -1,0 +1,121 @@
+"""The real program in a process of its own, and one real browser page that every test shares.
+
+A page of its own for every test would double the time; `ui` clears what the page remembers instead.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+ROOT = pathlib.Path(__file__).parents[2]
+READY_S = 60
+# A rejected form is an answer 422; leaving a page ends what it was loading.
+EXPECTED = ("422", "AbortError", "net::ERR_ABORTED")
+
+
+@pytest.fixture(scope="session")
+def playground(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder in which the program is started; its home and outputs lie in it too."""
+    return tmp_path_factory.mktemp("playground")
+
+
+@pytest.fixture(scope="session")
+def home(playground: pathlib.Path) -> pathlib.Path:
+    """The program's home folder."""
+    return playground / "home"
+
+
+@pytest.fixture(scope="session")
+def outputs(playground: pathlib.Path) -> pathlib.Path:
+    """The default output folder."""
+    return playground / "outputs"
+
+
+@pytest.fixture(scope="session")
+def base_url(playground: pathlib.Path, home: pathlib.Path, outputs: pathlib.Path) -> Iterator[str]:
+    """The address of the running program; when it ends, it must have said nothing on stderr."""
+    complaints = playground / "stderr.txt"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(playground), "USERPROFILE": str(playground)}
+    command = [sys.executable, "-m", "app", "--port", "0", "--no-browser", "--home", str(home), "--outputs", str(outputs)]
+    with complaints.open("wb") as stderr, subprocess.Popen(
+        command, cwd=playground, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as process:
+        try:
+            yield _address(process)
+        finally:
+            process.terminate()
+            process.wait(15)
+    assert complaints.read_text(encoding="utf-8") == ""
+
+
+def _address(process: "subprocess.Popen[str]") -> str:
+    """The address in the first line that the program prints."""
+    late = threading.Timer(READY_S, process.kill)
+    late.start()
+    line = process.stdout.readline() if process.stdout else ""
+    late.cancel()
+    found = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert found, f"the program did not start: {line!r}"
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """The Chromium of the distribution where there is one."""
+    found = [path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome") if os.path.exists(path)]
+    executable = {"executable_path": found[0]} if found else {}
+    return {**executable, "args": ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]}
+
+
+@pytest.fixture(scope="session")
+def shared_page(browser: Browser) -> Iterator[Page]:
+    """The one page of all tests."""
+    context = browser.new_context(
+        locale="en-US", reduced_motion="reduce", viewport={"width": 1440, "height": 900}, accept_downloads=True
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def ui(shared_page: Page, base_url: str) -> Iterator[Page]:
+    """The page, freshly opened and with nothing remembered; no error may occur in it and no request may leave."""
+    page, wrong = shared_page, list[str]()
+
+    def on_error(error: object) -> None:
+        wrong.append(f"error: {error}")
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(text in message.text for text in EXPECTED):
+            wrong.append(f"console: {message.text}")
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((base_url, "data:", "blob:")):
+            wrong.append(f"outside request: {request.url}")
+
+    page.set_default_timeout(10_000)
+    listeners = (("pageerror", on_error), ("console", on_console), ("request", on_request))
+    for name, listener in listeners:
+        page.on(name, listener)  # type: ignore[call-overload]
+    reopen(page, base_url, clear=True)
+    yield page
+    for name, listener in listeners:
+        page.remove_listener(name, listener)
+    assert not wrong, "\n".join(wrong)
+
+
+def reopen(page: Page, address: str, *, clear: bool = False) -> None:
+    """Loads the page anew and waits until it can be used; with `clear`, it remembers nothing."""
+    page.goto(address)
+    if clear:
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        page.goto(address)
+    page.wait_for_function("document.body.dataset.ready === '1'")

@@ -1,0 +1,79 @@
+"""The Dataset tab and the file browser."""
+
+import pathlib
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.end_to_end.test_page import open_tab
+
+NASTY = '<img src=x onerror="window.hit=1"> `${window.hit=1}` {{value}}'
+
+
+@pytest.fixture(scope="module")
+def pictures(playground: pathlib.Path) -> pathlib.Path:
+    """A pictures folder with two subsets, wide and tall pictures, and a caption that would like to be HTML."""
+    folder = playground / "my pictures"
+    for name, size in (("3_ねこ", (512, 320)), ("2_dog", (320, 512))):
+        (folder / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", size, (60 * number, 120, 200)).save(folder / name / f"{number}.png")
+            (folder / name / f"{number}.txt").write_text(NASTY if number == 0 else "夕方の猫", encoding="utf-8")
+    return folder
+
+
+def test_the_starter_data_set_is_shown(ui: Page) -> None:
+    open_tab(ui, "dataset")
+    grid = ui.locator("#dataset-grid")
+    expect(grid.locator("tbody tr")).to_have_count(1)
+    expect(grid.locator("tbody tr")).to_contain_text("12_mecha robot")
+    expect(grid.locator(".tile")).to_have_count(16)
+    expect(grid.locator(".box")).to_have_count(1)
+    ui.wait_for_function("document.querySelector('#dataset-grid .tile img').naturalWidth > 0")
+
+
+def test_the_file_browser_fills_the_folder_and_stays_in_its_roots(ui: Page, pictures: pathlib.Path) -> None:
+    open_tab(ui, "dataset")
+    ui.locator("#f-dataset-folder .custom-button").click()
+    dialog = ui.locator("#file-browser dialog")
+    expect(dialog).to_be_visible()
+    expect(dialog.locator(".crumbs button").first).to_have_text(pictures.parent.name)
+    ui.keyboard.press("Backspace")
+    expect(dialog.locator(".crumbs button")).to_have_count(1)
+    dialog.locator(".entries button", has_text="my pictures").click()
+    expect(dialog.locator(".entries button").first).to_contain_text("3 pictures")
+    dialog.locator("button.choose").click()
+    expect(dialog).to_be_hidden()
+    expect(ui.locator("#f-dataset-folder input")).to_have_value(str(pictures))
+    expect(ui.locator("#dataset-grid tbody tr")).to_have_count(2)
+    expect(ui.locator("#plan")).to_contain_text("15 with repeats")
+
+
+def test_captions_are_text_and_can_be_changed(ui: Page, pictures: pathlib.Path) -> None:
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(pictures))
+    tile = ui.locator("#dataset-grid .tile", has_text="onerror").first
+    expect(tile).to_contain_text(NASTY.split("`")[0].strip())
+    tile.click()
+    dialog = ui.locator("#dataset-grid dialog")
+    expect(dialog.locator("textarea")).to_have_value(NASTY)
+    dialog.locator("textarea").fill("白い猫、\n窓辺")
+    dialog.locator("button.save").click()
+    expect(dialog.locator(".state")).to_contain_text("0.txt")
+    name = dialog.locator("#picture-name").inner_text()
+    ui.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert name == "0.png"
+    texts = {(pictures / subset / "0.txt").read_text(encoding="utf-8") for subset in ("3_ねこ", "2_dog")}
+    assert "白い猫、 窓辺\n" in texts
+    assert ui.evaluate("window.hit") is None
+
+
+def test_problems_say_what_to_do_and_an_empty_folder_explains_itself(ui: Page, playground: pathlib.Path) -> None:
+    (playground / "nothing").mkdir()
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(playground / "nothing"))
+    expect(ui.locator("#dataset-grid .problems li.error")).to_have_count(1)
+    expect(ui.locator("#dataset-grid .more.empty")).to_contain_text("10_name")
+    expect(ui.locator("#plan")).to_contain_text("No pictures")

@@ -1,0 +1,73 @@
+"""Presets through the bar: load, save, download, upload."""
+
+import json
+import pathlib
+
+from playwright.sync_api import Page, expect
+
+from tests.end_to_end.test_page import open_tab
+
+
+def save_as(page: Page, title: str, purpose: str = "") -> None:
+    """Saves what is on the page as a preset of the user's own."""
+    page.click("#save-preset")
+    page.fill("#save-title input", title)
+    page.fill("#save-purpose input", purpose)
+    page.click("#save-keep")
+
+
+def test_saved_presets_can_be_chosen_and_loaded_again(ui: Page, home: pathlib.Path) -> None:
+    ui.fill("#f-adapter-rank input", "24")
+    save_as(ui, "猫の絵", "For cats")
+    expect(ui.locator(".notice.good")).to_contain_text("猫の絵")
+    expect(ui.locator("#preset input")).to_have_value("猫の絵 (yours)")
+    expect(ui.locator("#purpose")).to_have_text("For cats")
+    expect(ui.locator("#changes")).to_have_text("")
+    written = json.loads((home / "presets" / "猫の絵.json").read_text(encoding="utf-8"))
+    assert (written["title"], written["adapter"]["rank"]) == ("猫の絵", 24)
+    ui.fill("#f-adapter-rank input", "4")
+    expect(ui.locator("#changes")).to_have_text("1 change")
+    ui.click("#load-preset")
+    expect(ui.locator("#f-adapter-rank input")).to_have_value("24")
+
+
+def test_a_preset_is_not_written_over_by_chance(ui: Page, home: pathlib.Path) -> None:
+    path = home / "presets" / "mine.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"version": 1, "title": "mine", "adapter": {"rank": 3}}', encoding="utf-8")
+    save_as(ui, "mine")
+    expect(ui.locator(".notice.error")).to_contain_text("already")
+    assert json.loads(path.read_text(encoding="utf-8"))["adapter"]["rank"] == 3
+
+
+def test_downloaded_and_uploaded_it_is_the_same(ui: Page, tmp_path: pathlib.Path) -> None:
+    ui.fill("#f-adapter-rank input", "48")
+    ui.fill("#f-output-name input", "round trip")
+    with ui.expect_download() as download:
+        ui.click("#download-preset")
+    assert download.value.suggested_filename == "round trip.json"
+    path = tmp_path / "round trip.json"
+    download.value.save_as(path)
+    ui.click("#load-preset")
+    expect(ui.locator("#f-adapter-rank input")).to_have_value("16")
+    ui.set_input_files("input[type=file]", path)
+    expect(ui.locator("#f-adapter-rank input")).to_have_value("48")
+    expect(ui.locator("#f-output-name input")).to_have_value("round trip")
+    expect(ui.locator("#changes")).to_have_text("")
+
+
+def test_unknown_settings_in_a_file_are_named(ui: Page, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "from elsewhere.json"
+    path.write_text('{"training": {"epochs": 5, "learnin_rate": 1}, "magic": {}}', encoding="utf-8")
+    ui.set_input_files("input[type=file]", path)
+    expect(ui.locator(".notice.warning")).to_contain_text("training.learnin_rate")
+    expect(ui.locator(".notice.warning")).to_contain_text("magic")
+    open_tab(ui, "training")
+    expect(ui.locator("#f-training-epochs input")).to_have_value("5")
+
+
+def test_a_file_that_is_no_preset_is_refused_in_plain_words(ui: Page, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text("not JSON <b>at all</b>", encoding="utf-8")
+    ui.set_input_files("input[type=file]", path)
+    expect(ui.locator(".notice.error")).to_contain_text("not a JSON file")
