@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Iterable
 
-from trainer.carry_out import carry_out
+from trainer.carry_out import carry_out, is_first_process, new_run
 from trainer.check import plan_lines, read_job_file, wrong_with
 from trainer.job.fields import Invalid, settings_table
 from trainer.job.trouble import Trouble
@@ -33,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
     problems = wrong_with(job)
     if problems:
         return complain(problems)
-    here = folder.create(pathlib.Path(job.output.folder).expanduser(), job.output.name)
-    folder.write_job(here, job, {})
-    print(say("cli_run_folder", path=here.path), flush=True)
+    here = new_run(job)
+    if is_first_process():
+        print(say("cli_run_folder", path=here.path), flush=True)
     return carry_on(here)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import os
+import pathlib
 import platform
 import traceback
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run import events
-from trainer.run.folder import Busy, RunFolder, held, read_job, take_request, write_job
+from trainer.run.folder import Busy, RunFolder, create, held, read_job, take_request, write_job
 
 Show = Callable[[events.Event], None]
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors")
@@ -40,6 +41,17 @@ def carry_out(run: RunFolder, show: Show) -> int:
 def is_first_process() -> bool:
     """False in all but one of the processes that `accelerate launch` starts together."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def new_run(job: Job) -> RunFolder:
+    """A new run folder for `job`, the same one in all processes that train together. Raises OSError."""
+    run = RunFolder(pathlib.Path())
+    if is_first_process():
+        run = create(pathlib.Path(job.output.folder).expanduser().absolute(), job.output.name)
+        write_job(run, job, {})
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return run
+    return RunFolder(pathlib.Path(importlib.import_module("trainer.engine.device").said_by_first(str(run.path))))
 
 
 def _job(run: RunFolder) -> Job:

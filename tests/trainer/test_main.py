@@ -149,3 +149,17 @@ def test_a_run_that_fails_says_why_and_what_to_do(tmp_path: pathlib.Path, job_fi
     assert happened(run, "failed")[0]["advice"].startswith("Set Mixed precision")  # type: ignore[attr-defined]
     assert "Traceback" in run.log.read_text(encoding="utf-8")
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_two_processes_learn_what_one_learns_from_twice_the_batches(
+    tmp_path: pathlib.Path, job_file: pathlib.Path
+) -> None:
+    """The mean over processes is that over accumulated batches, up to the order of one addition."""
+    assert call("run", job_file, "--set", "training.gradient_accumulation=2").returncode == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "trainer"]
+    together = subprocess.run([*launch, "run", job_file], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert together.returncode == 0, together.stderr
+    runs = [RunFolder(tmp_path / "out" / name) for name in ("tiny", "tiny-2")]
+    one, two = (load_file(run.weights / "tiny.safetensors") for run in runs)
+    assert len(happened(runs[1], "step")) == 6
+    assert all(bool((one[name] - two[name]).abs().max() < 1e-5) for name in one)

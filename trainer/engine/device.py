@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from trainer.job.settings import Training
@@ -54,10 +55,25 @@ class Device:
 
 def pick(training: Training) -> Device:
     """The device to train on. Raises Trouble for a setting that it cannot do."""
-    refuse(training, PartialState().device.type)
-    accelerator = Accelerator(mixed_precision=training.precision)
+    refuse(training, _processes().device.type)
+    accelerator = Accelerator(cpu=_only_processors(), mixed_precision=training.precision)
     dtype = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[training.precision]
     return Device(accelerator.device, dtype, accelerator)
+
+
+def said_by_first(text: str) -> str:
+    """What the first of the processes that train together says; each of them has to call this."""
+    _processes()
+    return str(broadcast_object_list([text])[0])
+
+
+def _processes() -> PartialState:
+    return PartialState(cpu=_only_processors())
+
+
+def _only_processors() -> bool:
+    # Unless told so, accelerate does not let several processes train together on processors.
+    return not torch.cuda.is_available() and not torch.backends.mps.is_available()
 
 
 def refuse(training: Training, kind: str) -> None:
