@@ -44,11 +44,14 @@ def is_first_process() -> bool:
 
 
 def new_run(job: Job) -> RunFolder:
-    """A new run folder for `job`, the same one in all processes that train together. Raises OSError."""
+    """A new run folder for `job`, the same one in all processes that train together. Raises Trouble."""
     run = RunFolder(pathlib.Path())
     if is_first_process():
-        run = create(pathlib.Path(job.output.folder).expanduser().absolute(), job.output.name)
-        write_job(run, job, {})
+        try:
+            run = create(pathlib.Path(job.output.folder).expanduser().absolute(), job.output.name)
+            write_job(run, job, {})
+        except OSError as error:
+            raise Trouble("disk", reason=error) from error
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return run
     return RunFolder(pathlib.Path(importlib.import_module("trainer.engine.device").said_by_first(str(run.path))))

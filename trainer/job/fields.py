@@ -16,6 +16,7 @@ import annotated_types
 import pydantic
 from pydantic.fields import FieldInfo
 
+from trainer.job.sentences import sentence
 from trainer.job.settings import Job, OneOf
 from trainer.job.words import say
 
@@ -142,29 +143,6 @@ def messages(error: pydantic.ValidationError) -> tuple[Message, ...]:
     return tuple(found)
 
 
-_TEMPLATES: Mapping[str, tuple[str, str]] = types.MappingProxyType(
-    {
-        "one_of": ("not_a_choice", "choices"),
-        "greater_than_equal": ("below", "ge"),
-        "greater_than": ("not_above", "gt"),
-        "less_than_equal": ("above", "le"),
-        "less_than": ("not_below", "lt"),
-        "float_parsing": ("not_a_number", ""),
-        "float_type": ("not_a_number", ""),
-        "finite_number": ("not_a_number", ""),
-        "int_parsing": ("not_a_whole_number", ""),
-        "int_parsing_size": ("not_a_whole_number", ""),
-        "int_type": ("not_a_whole_number", ""),
-        "int_from_float": ("not_a_whole_number", ""),
-        "bool_parsing": ("not_a_switch", ""),
-        "bool_type": ("not_a_switch", ""),
-        "string_type": ("not_text", ""),
-        "list_type": ("not_a_list", ""),
-        "string_too_short": ("empty", ""),
-    }
-)
-
-
 def _message(details: Any) -> Message:
     context = details.get("ctx", {})
     path = ".".join(str(part) for part in details["loc"][:2])
@@ -172,11 +150,7 @@ def _message(details: Any) -> Message:
         return Message(f"{path}.{context['field']}" if context["field"] else path, context["text"])
     if details["type"] == "extra_forbidden":
         return unknown_message(path)
-    title = specs()[path].title if path in specs() else path
-    key, name = _TEMPLATES.get(details["type"], ("invalid", ""))
-    value = context.get(name, details["msg"])
-    value = f"{value:g}" if isinstance(value, float) else value
-    return Message(path, say(key, title=title, limit=value, choices=value, reason=value))
+    return Message(path, sentence(details, specs()[path].title if path in specs() else path))
 
 
 def with_sets(data: Mapping[str, Any], sets: Iterable[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from trainer.job.facts import ADAPTERS, FAMILIES
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.prompts import read_prompt
+from trainer.job.sentences import sentence
 from trainer.job.words import say
 
 VERSION: Literal[1] = 1
@@ -360,7 +361,7 @@ class Training(Section):
             cls(**self.optimizer_args)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
-            raise fault("optimizer_args", "optimizer_arg_value", name=first["loc"][0], reason=first["msg"]) from error
+            raise fault("optimizer_args", "text", text=sentence(first, str(first["loc"][0]))) from error
         return self
 
 

@@ -63,6 +63,8 @@ def messages(data: dict[str, Any]) -> dict[str, str]:
             "training.optimizer_args",
             "momentum is not a setting of AdamW; it has weight_decay, betas, eps",
         ),
+        ({"training": {"optimizer_args": {"betas": 2}}}, "training.optimizer_args", "betas: must be a list"),
+        ({"training": {"optimizer_args": {"eps": 0}}}, "training.optimizer_args", "eps: must be greater than 0"),
         (
             {"training": {"learning_rte": 1}},
             "training.learning_rte",
