@@ -88,7 +88,9 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     save = [bar.title, bar.purpose_text, bar.chooser, *all_fields]
     on(bar.buttons["keep"].click, functools.partial(_save, form), save, [bar.chooser, bar.purpose])
     bar.chooser.input(_show_purpose, bar.chooser, bar.purpose, queue=False, show_progress="hidden", api_visibility="private")
-    bar.buttons["save"].click(None, None, None, js="() => atelier.saving(true)")
+    bar.buttons["save"].click(
+        _proposal, bar.chooser, [bar.title, bar.purpose_text], queue=False, show_progress="hidden", api_visibility="private"
+    ).then(None, None, None, js="() => atelier.saving(true)")
     bar.buttons["cancel"].click(None, None, None, js="() => atelier.saving(false)")
     start = bar.buttons["start"]
     # A rejection by the validator fires no event and ends what the click does, so the summary goes first.
@@ -153,6 +155,15 @@ def _save(form: Form, title: str, purpose: str, chosen: str | None, *given: Any)
     return [chooser, _purpose(entry.purpose), told, _order("saved", preset=entry.key)]
 
 
+def _proposal(chosen: str | None) -> tuple[str, str]:
+    """Title and purpose of the chosen preset where it is the user's own, to be written over."""
+    own = shelf.find(chosen) if chosen and chosen.startswith(f"{shelf.OWN}/") else None
+    if own is None:
+        return "", ""
+    document = presets.read(own.path)
+    return document.title, document.purpose
+
+
 def _show_purpose(key: str | None) -> str:
     entry = shelf.find(key)
     return _purpose(entry.purpose if entry else "")
@@ -171,13 +182,12 @@ def _unknown(document: presets.Document) -> str:
 
 def _faults(form: Form, given: Sequence[Any]) -> tuple[Message, ...]:
     """All that keeps the job from being started, each at its setting."""
-    try:
-        job = form.job(given)
-    except Invalid as error:
-        return error.messages
+    job, wrong = plans.possible_job(form.values(given))
     base = base_model.describe(job.model.base, job.model.family).problem
     found = [Message("model.base", base)] if base else []
-    return (*found, *plans.data_errors(scan(job.dataset), job))
+    found += plans.data_errors(scan(job.dataset), job)
+    named = {message.path for message in wrong}
+    return (*wrong, *(message for message in found if message.path not in named))
 
 
 def _validate(form: Form, *given: Any) -> list[Any]:

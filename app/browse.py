@@ -19,7 +19,8 @@ MODEL_ENDINGS = (".safetensors",)
 
 def roots() -> list[tuple[str, pathlib.Path]]:
     """Where browsing may begin, with a label each: home, the current and the output folders, mounted drives."""
-    found = [(say("browser.home"), pathlib.Path.home()), (say("browser.here"), pathlib.Path.cwd())]
+    here = pathlib.Path.cwd()
+    found = [(say("browser.home"), pathlib.Path.home()), *([] if here.parent == here else [(here.name, here)])]
     found += [(say("browser.outputs") if index == 0 else folder.name, folder) for index, folder in enumerate(places.output_folders())]
     found += [(drive.name or str(drive), drive) for drive in _drives()]
     by_path = {path.resolve(): label for label, path in reversed(found) if path.is_dir()}

@@ -55,7 +55,7 @@ def build(form: Form) -> gr.Blocks:
             for tab in TABS:
                 name = tab.TITLE.rpartition(".")[2]
                 form.tab(name)
-                with gr.Tab(say(tab.TITLE), id=name):
+                with gr.Tab(say(tab.TITLE), id=name, elem_id=f"tab-{name}"):
                     tab.build(form)
         island("file_browser", None, [browse.listing])
         bar.connect(top, form, tabs)

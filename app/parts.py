@@ -11,9 +11,9 @@ from app.words import say
 
 
 @contextmanager
-def part(key: str) -> Iterator[None]:
-    """A part of a tab under the heading `key`, with the sentence `key`_help below it where the table has one."""
-    with gr.Column(elem_classes="part"):
+def part(key: str, needs: str = "") -> Iterator[None]:
+    """A part of a tab under the heading `key`, with the sentence `key`_help below it, for families that can `needs`."""
+    with gr.Column(elem_classes=["part", f"needs-{needs}"] if needs else "part"):
         heading(key)
         yield
 

@@ -10,7 +10,7 @@ from app.words import say
 from trainer.dataset.plan import Plan, make_plan
 from trainer.dataset.scan import Picture, Scan, Subset, scan
 from trainer.job import fields
-from trainer.job.fields import Invalid
+from trainer.job.fields import Invalid, Message
 from trainer.job.settings import Job
 
 MOST_PICTURES = 5000
@@ -23,24 +23,25 @@ def data_paths() -> list[str]:
     return [path for path, spec in fields.specs().items() if spec.section == "dataset"]
 
 
-def possible_job(values: Values) -> tuple[Job, tuple[str, ...]]:
-    """A job with those of `values` that are right, and the titles of the settings that are not."""
+def possible_job(values: Values) -> tuple[Job, tuple[Message, ...]]:
+    """A job with those of `values` that are right, and what is wrong with the others."""
     try:
         return fields.parse(fields.nest(values)), ()
     except Invalid as error:
-        wrong = {message.path for message in error.messages}
-    titles = tuple(spec.title for path, spec in fields.specs().items() if path in wrong)
+        messages = error.messages
+    wrong = {message.path for message in messages}
     try:
-        return fields.parse(fields.nest({path: value for path, value in values.items() if path not in wrong})), titles
+        return fields.parse(fields.nest({path: value for path, value in values.items() if path not in wrong})), messages
     except Invalid:
-        return Job(), titles
+        return Job(), messages
 
 
 def line(values: Values) -> str:
     """The way from the pictures to the number of steps, as HTML in one line."""
-    job, wrong = possible_job(values)
+    (job, wrong), specs = possible_job(values), fields.specs()
     if wrong:
-        return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(wrong))))
+        titles = [specs[message.path].title for message in wrong if message.path in specs]
+        return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(titles))))
     plan = make_plan(job)
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
@@ -117,6 +118,6 @@ def _picture(picture: Picture, subset: int) -> Mapping[str, Any]:
     }
 
 
-def data_errors(found: Scan, job: Job) -> list[fields.Message]:
+def data_errors(found: Scan, job: Job) -> list[Message]:
     """What forbids training on this data set, each at its setting."""
-    return [fields.Message(p.setting, p.sentence) for p in make_plan(job, found).problems if p.level == "error"]
+    return [Message(p.setting, p.sentence) for p in make_plan(job, found).problems if p.level == "error"]

@@ -114,8 +114,8 @@ def ui(shared_page: Page, base_url: str) -> Iterator[Page]:
 
 def reopen(page: Page, address: str, *, clear: bool = False) -> None:
     """Loads the page anew and waits until it can be used; with `clear`, it remembers nothing."""
+    if clear and page.url.startswith(address):
+        # What the page still wants to remember while it is left must not reach the next test.
+        page.evaluate("localStorage.clear(); sessionStorage.clear(); Storage.prototype.setItem = () => {}")
     page.goto(address)
-    if clear:
-        page.evaluate("localStorage.clear(); sessionStorage.clear()")
-        page.goto(address)
     page.wait_for_function("document.body.dataset.ready === '1'")
