@@ -25,15 +25,17 @@ def data_paths() -> list[str]:
 
 def possible_job(values: Values) -> tuple[Job, tuple[Message, ...]]:
     """A job with those of `values` that are right, and what is wrong with the others."""
-    try:
-        return fields.parse(fields.nest(values)), ()
-    except Invalid as error:
-        messages = error.messages
-    wrong = {message.path for message in messages}
-    try:
-        return fields.parse(fields.nest({path: value for path, value in values.items() if path not in wrong})), messages
-    except Invalid:
-        return Job(), messages
+    left, first = dict(values), None
+    while True:
+        try:
+            return fields.parse(fields.nest(left)), first or ()
+        except Invalid as error:
+            # Checks across settings are made only once each setting is right, and may find more.
+            first = first or error.messages
+            wrong = {message.path for message in error.messages}
+        if not wrong & left.keys():
+            return Job(), first
+        left = {path: value for path, value in left.items() if path not in wrong}
 
 
 def line(values: Values) -> str:
@@ -74,21 +76,18 @@ def _one_by_one(job: Job) -> bool:
     return job.training.batch_size == 1 or job.training.gradient_accumulation > 1
 
 
-def view(values: Values) -> dict[str, Any]:
-    """All that the data set island shows: subsets, buckets, problems and pictures."""
+def view(values: Values) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the data set's overview shows (problems, subsets, buckets), and what the grid of its pictures shows."""
     job, _ = possible_job(values)
     found = scan(job.dataset)
     plan = make_plan(job, found)
-    pictures = [_picture(picture, index) for index, subset in enumerate(found.subsets) for picture in subset.pictures]
-    return {
-        "folder": str(found.folder),
-        "count": found.pictures,
-        "repeated": found.repeated,
+    pictures = [_picture(picture) for subset in found.subsets for picture in subset.pictures]
+    overview = {
         "subsets": [_subset(subset) for subset in found.subsets],
         "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
-        "problems": [{"level": p.level, "text": p.text, "advice": p.advice, "path": p.path} for p in plan.problems],
-        "pictures": pictures[:MOST_PICTURES],
+        "problems": [{"level": p.level, "text": p.text, "advice": p.advice} for p in plan.problems],
     }
+    return overview, {"folder": str(found.folder), "count": found.pictures, "pictures": pictures[:MOST_PICTURES]}
 
 
 def _subset(subset: Subset) -> Mapping[str, Any]:
@@ -103,9 +102,8 @@ def _subset(subset: Subset) -> Mapping[str, Any]:
     }
 
 
-def _picture(picture: Picture, subset: int) -> Mapping[str, Any]:
+def _picture(picture: Picture) -> Mapping[str, Any]:
     return {
-        "subset": subset,
         "name": picture.path.name,
         "path": str(picture.path),
         "key": thumbs.sign(f"caption:{picture.path}"),

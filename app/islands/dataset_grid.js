@@ -1,10 +1,9 @@
-/* The data set: problems, subsets, buckets and the pictures with their captions. Texts are set as text, never as HTML. */
-import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, translate, count, write}) => {
+/* The pictures of a data set with their captions. Texts are set as text, never as HTML. */
+import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, translate, write}) => {
   const say = speaker(props.words);
   const find = name => element.querySelector(name);
   const dialog = find("dialog");
   const AT_ONCE = 240;
-  const BOX_PX = 84;
   let shown = 0;
   let open = -1;
   translate(element, say);
@@ -13,52 +12,14 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
 
   function draw() {
     find(".dataset").classList.toggle("waiting", !view());
-    for (const part of [".overview", ".gallery"]) find(part).hidden = !view();
-    if (!view()) return;
-    const {problems, subsets, buckets, pictures} = view();
-    find(".problems").replaceChildren(...problems.map(problem));
-    find(".overview").hidden = !pictures.length;
-    if (pictures.length) {
-      find("table").replaceChildren(...table(subsets));
-      find(".boxes").replaceChildren(...boxes(buckets));
-    }
-    gallery(pictures);
-  }
-
-  function problem(found) {
-    return make("li", {class: found.level}, make("strong", {text: found.text}), make("p", {text: found.advice}));
-  }
-
-  function table(subsets) {
-    const numbers = ["pictures", "repeats", "per_epoch", "captions"];
-    const head = make("tr", {}, make("th", {text: say("folder")}), ...numbers.map(key => make("th", {class: "number", text: say(key)})));
-    const sum = (key, of = subset => subset[key]) => subsets.reduce((total, subset) => total + of(subset), 0);
-    const rows = subsets.map(subset => make("tr", {}, make("td", {class: "name", text: subset.name, title: subset.path}),
-      number(subset.count), number(subset.repeats, "×"), number(subset.count * subset.repeats),
-      make("td", {class: "number"}, make("span", {class: subset.captioned < subset.count ? "few" : "", text: share(subset)}))));
-    const foot = make("tr", {}, make("td", {text: say("total")}), number(sum("count")), make("td"),
-      number(sum("", subset => subset.count * subset.repeats)), number(sum("captioned")));
-    return [make("thead", {}, head), make("tbody", {}, ...rows), ...(subsets.length > 1 ? [make("tfoot", {}, foot)] : [])];
-  }
-
-  const number = (value, sign = "") => make("td", {class: "number", text: sign + count(value)});
-  const share = subset => subset.captioned < subset.count ? say("some", {count: subset.captioned, all: subset.count}) : count(subset.captioned);
-
-  function boxes(buckets) {
-    const longest = Math.max(...buckets.map(bucket => Math.max(bucket.w, bucket.h)));
-    return buckets.map(bucket => {
-      const box = make("i", {text: count(bucket.count)});
-      box.style.width = `${Math.max(20, BOX_PX * bucket.w / longest)}px`;
-      box.style.height = `${Math.max(20, BOX_PX * bucket.h / longest)}px`;
-      return make("div", {class: "box", title: say("bucket", {count: bucket.count, width: bucket.w, height: bucket.h})},
-        box, make("span", {text: `${bucket.w} × ${bucket.h}`}));
-    });
+    find(".gallery").hidden = !view();
+    if (view()) gallery(view().pictures);
   }
 
   function gallery(pictures) {
     shown = 0;
     find(".grid").replaceChildren();
-    find(".gallery h3").hidden = !pictures.length;
+    find("h2").hidden = !pictures.length;
     find(".more").className = pictures.length ? "more" : "more empty";
     find(".more").replaceChildren(...(pictures.length ? [] : [make("p", {text: say("empty")})]));
     more();

@@ -12,8 +12,9 @@ def build(form: Form) -> None:
     with parts.part("dataset.pictures"):
         form.grid("dataset.folder", "dataset.resolution")
         form.browsable("dataset.folder", "folder")
-        shown = island("dataset_grid", None, [captions.save_caption])
+        overview = island("dataset_overview", None)
     with parts.part("dataset.captions"):
         form.grid("dataset.trigger", "dataset.shuffle_captions", "dataset.keep_tokens")
-    form.rest("dataset")
-    form.on_change(plans.data_paths(), plans.view, shown)
+        form.rest("dataset")
+    pictures = island("dataset_grid", None, [captions.save_caption])
+    form.on_change(plans.data_paths(), plans.view, overview, pictures)

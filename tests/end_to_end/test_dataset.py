@@ -25,11 +25,11 @@ def pictures(playground: pathlib.Path) -> pathlib.Path:
 
 def test_the_starter_data_set_is_shown(ui: Page) -> None:
     open_tab(ui, "dataset")
-    grid = ui.locator("#dataset-grid")
-    expect(grid.locator("tbody tr")).to_have_count(1)
-    expect(grid.locator("tbody tr")).to_contain_text("12_mecha robot")
+    grid, overview = ui.locator("#dataset-grid"), ui.locator("#dataset-overview")
+    expect(overview.locator("tbody tr")).to_have_count(1)
+    expect(overview.locator("tbody tr")).to_contain_text("12_mecha robot")
     expect(grid.locator(".tile")).to_have_count(16)
-    expect(grid.locator(".box")).to_have_count(1)
+    expect(overview.locator(".box")).to_have_count(1)
     ui.wait_for_function("document.querySelector('#dataset-grid .tile img').naturalWidth > 0")
 
 
@@ -46,7 +46,7 @@ def test_the_file_browser_fills_the_folder_and_stays_in_its_roots(ui: Page, pict
     dialog.locator("button.choose").click()
     expect(dialog).to_be_hidden()
     expect(ui.locator("#f-dataset-folder input")).to_have_value(str(pictures))
-    expect(ui.locator("#dataset-grid tbody tr")).to_have_count(2)
+    expect(ui.locator("#dataset-overview tbody tr")).to_have_count(2)
     expect(ui.locator("#plan")).to_contain_text("15 with repeats")
 
 
@@ -74,6 +74,6 @@ def test_problems_say_what_to_do_and_an_empty_folder_explains_itself(ui: Page, p
     (playground / "nothing").mkdir()
     open_tab(ui, "dataset")
     ui.fill("#f-dataset-folder input", str(playground / "nothing"))
-    expect(ui.locator("#dataset-grid .problems li.error")).to_have_count(1)
+    expect(ui.locator("#dataset-overview .problems li.error")).to_have_count(1)
     expect(ui.locator("#dataset-grid .more.empty")).to_contain_text("10_name")
     expect(ui.locator("#plan")).to_contain_text("No pictures")

@@ -69,7 +69,7 @@ def test_a_missing_pictures_folder_stops_the_start_with_its_sentence(ui: Page, o
     before = sorted(outputs.glob("*"))
     open_tab(ui, "dataset")
     ui.fill("#f-dataset-folder input", "nowhere/at all")
-    expect(ui.locator("#dataset-grid .problems")).to_contain_text("nowhere")
+    expect(ui.locator("#dataset-overview .problems")).to_contain_text("nowhere")
     ui.click("#start")
     expect(ui.locator("#f-dataset-folder div.validation-error")).to_contain_text("nowhere")
     assert sorted(outputs.glob("*")) == before
