@@ -43,7 +43,10 @@ def check(options: argparse.Namespace) -> int:
     """Prints the plan and every problem."""
     job = read_job_file(options.job, options.set)
     print("\n".join(plan_lines(job)))
-    return complain(wrong_with(job))
+    problems = wrong_with(job)
+    if not problems:
+        print(say("plan_ok"))
+    return complain(problems)
 
 
 def resume(options: argparse.Namespace) -> int:

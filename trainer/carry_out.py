@@ -31,6 +31,8 @@ def carry_out(run: RunFolder, show: Show) -> int:
         importlib.import_module("trainer.engine.loop").train(_job(run), run, lambda event: None)
         return 0
     job = _job(run)
+    if any(event["kind"] == "finished" for event in events.read(run.events)[0]):
+        raise Trouble("run_done", run=run.name)
     try:
         with held(run):
             return _carry_out(job, run, show)

@@ -51,7 +51,7 @@ class Terminal:
                 self._end(*lines, *grid)
 
     def _show_stage(self, event: events.Stage) -> None:
-        if event.text != self._stage:
+        if self._started is None and event.text != self._stage:
             self._line(event.text)
             self._stage = event.text
 

@@ -55,6 +55,7 @@ def test_check_prints_the_plan_of_the_starter() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "pictures: 16 · with repeats: 192 · folders: 1" in done.stdout
     assert "192 ÷ batch 4 = 48 batches an epoch" in done.stdout
+    assert done.stdout.endswith("ready to start\n")
 
 
 def test_check_names_every_problem_and_exits_2(tmp_path: pathlib.Path) -> None:
@@ -103,6 +104,11 @@ def test_a_run_from_start_to_end_says_only_what_matters(tmp_path: pathlib.Path, 
     about = json.loads(run.job.read_text(encoding="utf-8"))["about"]
     assert {"torch", "diffusers", "peft", "python"} <= about["versions"].keys()
     assert "finished in" in run.log.read_text(encoding="utf-8")
+    again = call("resume", run.path)
+    assert (again.returncode, again.stderr) == (
+        2,
+        "problem: tiny is finished: nothing is left to do. Start a new run to train longer.\n",
+    )
 
 
 def test_stop_and_resume_by_command_ends_in_the_same_bits(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """Warnings about a data set that can be read but may not train as its owner expects."""
 
+import re
 from collections.abc import Sequence
 
 from trainer.dataset import buckets
@@ -11,6 +12,7 @@ from trainer.job.settings import Dataset, Job
 _FEW = 5
 _MUCH_CUT = 1 / 3
 _SMALL_AREA = 1 / 4
+_TOKENS = 75
 
 
 def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
@@ -29,6 +31,11 @@ def cut_share(picture: Picture, settings: Dataset) -> float:
     bucket = buckets.choose(picture.width_px, picture.height_px, settings)
     width, height = buckets.scaled_size(picture.width_px, picture.height_px, bucket)
     return 1 - bucket[0] * bucket[1] / (width * height)
+
+
+def least_tokens(caption: str) -> int:
+    """How many tokens a CLIP text encoder sees at least: one a word, one a sign."""
+    return len(re.findall(r"\w+|[^\w\s]", caption))
 
 
 def _resolution(job: Job) -> list[Problem]:
@@ -56,6 +63,9 @@ def _pictures(pictures: Sequence[Picture], settings: Dataset) -> list[Problem]:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:
         found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
+    long = [p.path.name for p in pictures if least_tokens(p.caption) > _TOKENS]
+    if long:
+        found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=_TOKENS))
     return found
 
 

@@ -74,7 +74,6 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
         draw_samples(kind, parts, job, run, Moment(0, 0), tell)
 
     stopping = False
-    file = ""
     while step < steps and not stopping:
         epoch = step // per_epoch + 1
         batches = grouped(epoch_batches(found, job, epoch), training.gradient_accumulation * place.processes)
@@ -116,9 +115,9 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             losses = []
             if place.is_main:
                 if step == steps:
-                    file = writer.save(moment, None)
+                    writer.save(moment, None)
                 elif job.output.save_every_epochs and epoch % job.output.save_every_epochs == 0:
-                    file = writer.save(moment, f"{epoch:06d}")
+                    writer.save(moment, f"{epoch:06d}")
                 if job.samples.every_epochs and (step == steps or epoch % job.samples.every_epochs == 0):
                     draw_samples(kind, parts, job, run, moment, tell)
         if place.is_main:
@@ -129,6 +128,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             events.Stopped(step=step, epoch=epoch, file=writer.save(moment, f"step{step:08d}") if place.is_main else "")
         )
         return
+    file = run.weights_file(job.output.name).relative_to(run.path).as_posix()
     grid = draw_grid(run) if place.is_main else ""
     tell(events.Finished(step=step, file=file, grid=grid, training_s=time.monotonic() - began))
 

@@ -11,7 +11,8 @@ from PIL import Image, PngImagePlugin
 from trainer.families.base import Family, Parts, SampleRequest
 from trainer.job.prompts import read_prompt
 from trainer.job.settings import Job
-from trainer.run.events import Event, Sample
+from trainer.job.words import say
+from trainer.run.events import Event, Sample, Stage
 from trainer.run.folder import RunFolder, write_whole
 
 
@@ -51,6 +52,9 @@ def draw_samples(
 ) -> None:
     """Draws, writes and tells of the samples of one moment."""
     wanted = requests(job)
+    if not wanted:
+        return
+    tell(Stage(text=say("stage_samples")))
     for component in parts.components:
         component.module.eval()
     for number, (request, picture) in enumerate(zip(wanted, family.sample(parts, wanted), strict=True), 1):

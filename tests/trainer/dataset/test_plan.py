@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.trainer.dataset.made import pictures
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
@@ -156,3 +157,14 @@ def test_what_does_not_suit_is_a_warning_at_its_setting(
 
 def test_a_good_data_set_has_no_problems() -> None:
     assert make_plan(job(), of((10, [(800, 600), (600, 800), (512, 512)] * 5))).problems == ()
+
+
+def test_a_caption_longer_than_the_text_encoder_reads_is_named(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "1_cat"
+    folder.mkdir()
+    for name, words in (("short", 37), ("long", 38)):
+        Image.new("RGB", (64, 64)).save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(", ".join(["tag"] * words) + ",", encoding="utf-8")
+    texts = [problem.text for problem in make_plan(job(dataset__folder=str(tmp_path))).problems]
+    assert sum("long.png" in text and "75 tokens" in text for text in texts) == 1
+    assert not any("short.png" in text and "75 tokens" in text for text in texts)

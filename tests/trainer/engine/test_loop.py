@@ -191,3 +191,14 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: pathlib.Pat
     )
     with pytest.raises(Trouble, match="learning rate"):
         carried_out(job)
+
+
+def test_a_run_killed_between_its_last_step_and_its_end_still_ends(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = job_for(tmp_path, tiny_model)
+    run, _ = carried_out(job)
+    again = told(job, run)
+    assert [type(event) for event in again if not isinstance(event, events.Stage)] == [events.Started, events.Finished]
+    assert isinstance(again[-1], events.Finished)
+    assert (run.path / again[-1].file).is_file()
