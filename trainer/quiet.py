@@ -25,4 +25,6 @@ def quieten() -> None:
         logging.getLogger(name).addFilter(_Without("Failed to load CPU gemm_4bit_forward", "Failed to load"))
     # Image processors are imported but never used here.
     logging.getLogger("transformers.utils.import_utils").addFilter(_Without("`"))
-    warnings.filterwarnings("ignore", message=".*torch.cpu.amp.*", category=FutureWarning)
+    # diffusers asks the hub in the words of its older versions, and hands tensors to numpy 2 in the way of numpy 1.
+    warnings.filterwarnings("ignore", message="The `local_dir_use_symlinks` argument", category=UserWarning)
+    warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)

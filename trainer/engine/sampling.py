@@ -3,7 +3,8 @@
 import dataclasses
 import io
 import json
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from PIL import Image, PngImagePlugin
@@ -22,6 +23,11 @@ class Moment:
 
     epoch: int
     step: int
+
+
+_A1111_SAMPLERS: Mapping[str, str] = types.MappingProxyType(
+    {"ddim": "DDIM", "euler": "Euler", "euler_a": "Euler a", "dpmpp_2m": "DPM++ 2M"}
+)
 
 
 def requests(job: Job) -> list[SampleRequest]:
@@ -81,7 +87,8 @@ def png(picture: Image.Image, request: SampleRequest, job: Job, moment: Moment) 
     size = f"{request.width_px}x{request.height_px}"
     info.add_text(
         "parameters",
-        f"{request.text}\nNegative prompt: {request.negative}\nSteps: {request.steps}, Sampler: {request.sampler}, "
+        f"{request.text}\nNegative prompt: {request.negative}\n"
+        f"Steps: {request.steps}, Sampler: {_A1111_SAMPLERS[request.sampler]}, "
         f"CFG scale: {request.guidance:g}, Seed: {request.seed}, Size: {size}, Model: {job.model.base}",
     )
     about = {**dataclasses.asdict(moment), "request": dataclasses.asdict(request), "job": job.model_dump(mode="json")}

@@ -1,5 +1,6 @@
 """One picture of all samples of a run: a row an epoch, the baseline on top, a column a prompt."""
 
+import contextlib
 import textwrap
 from collections.abc import Mapping
 
@@ -10,6 +11,13 @@ from trainer.run.folder import RunFolder, write_whole
 
 _CELL_PX, _GAP_PX, _LEFT_PX, _TOP_PX = 192, 6, 64, 58
 _LARGEST_ROWS = 100
+_JAPANESE_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "meiryo.ttc",
+    "YuGothM.ttc",
+    "ヒラギノ角ゴシック W3.ttc",
+    "Hiragino Sans GB.ttc",
+)
 _PAPER, _INK, _FAINT = (250, 249, 246), (40, 44, 52), (120, 124, 132)
 
 
@@ -31,10 +39,11 @@ def _drawn(run: RunFolder, cells: Mapping[tuple[int, int], dict[str, object]]) -
     sheet = Image.new(
         "RGB", (_LEFT_PX + pitch * len(prompts) + _GAP_PX, _TOP_PX + pitch * len(epochs) + _GAP_PX), _PAPER
     )
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    draw, font = ImageDraw.Draw(sheet), _font("".join(str(event["text"]) for event in cells.values()))
     for column, prompt in enumerate(prompts):
         text = next(str(event["text"]) for (_, number), event in cells.items() if number == prompt)
-        lines = textwrap.wrap(text, 27, max_lines=3, placeholder=" …")
+        wide = any(ord(sign) > 0x2E7F for sign in text)
+        lines = textwrap.wrap(text, 14 if wide else 27, max_lines=3, placeholder=" …")
         draw.multiline_text((_LEFT_PX + column * pitch, 6), "\n".join(lines), _INK, font)
     for row, epoch in enumerate(epochs):
         draw.text((10, _TOP_PX + row * pitch + _CELL_PX // 2 - 8), str(epoch) if epoch else "base", _FAINT, font)
@@ -51,6 +60,15 @@ def _cell(run: RunFolder, file: str) -> Image.Image:
         scale = _CELL_PX / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC if small else Image.Resampling.LANCZOS)
+
+
+def _font(texts: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Pillow's own font, or one of the system's that has Japanese signs where `texts` need them and it has one."""
+    if any(ord(sign) > 0x2E7F for sign in texts):
+        for name in _JAPANESE_FONTS:
+            with contextlib.suppress(OSError):
+                return ImageFont.truetype(name, 13)
+    return ImageFont.load_default(13)
 
 
 def _thinned(epochs: list[int]) -> list[int]:

@@ -64,6 +64,11 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: pathlib.Path, small
         sources.load(Model(base=str(path)))
 
 
+def test_a_hub_id_that_cannot_be_had_says_so() -> None:
+    with pytest.raises(Trouble, match="nobody/nothing is not on this machine and could not be downloaded"):
+        sources.load(Model(base="nobody/nothing"))
+
+
 @pytest.mark.full_size
 def test_three_steps_at_full_size(tmp_path: pathlib.Path) -> None:
     path = ldm.write(tmp_path / "sd15.safetensors", *ldm.random_models(sources.CONFIGS / "sd15"))
