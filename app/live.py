@@ -1,5 +1,131 @@
-"""The small HTTP routes."""
+"""The small HTTP routes by which the page follows runs: they read run folders and change nothing.
+
+A run is named by its key, and a file by its name inside one folder of that run. Both are looked up in what is there;
+nothing that a client sends ever becomes part of a path.
+"""
+
+import hashlib
+import io
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import fastapi
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from PIL import Image
+
+from app import places, watch
+from trainer.run.folder import RunFolder, list_runs
+
+ISLANDS = pathlib.Path(__file__).parent / "islands"
+THUMBNAIL_PX = (96, 192, 384, 768, 1536)
+SAMPLE_TYPES = (".png", ".webp", ".jpg")
+FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# The address of a sample carries its version, so what was once sent stays true.
+KEPT: Mapping[str, str] = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
 router = fastapi.APIRouter()
+
+
+def key_of(run: RunFolder) -> str:
+    """The name of `run` in addresses: the same for the same folder, on every page and after every restart."""
+    return hashlib.blake2s(str(run.path.resolve()).encode(), digest_size=10).hexdigest()
+
+
+def find(key: str) -> RunFolder | None:
+    """The run of this key among all runs in the output folders in use, None where there is none."""
+    return next((run for run in _runs() if key_of(run) == key), None)
+
+
+@router.get("/runs")
+def runs() -> Response:
+    """All runs, newest first: their overview with `key` and `folder`."""
+    found = sorted(map(_described, _runs()), key=lambda run: (run["created"], run["name"]), reverse=True)
+    return JSONResponse({"runs": found}, headers=FRESH)
+
+
+@router.get("/live/{key}")
+def live(key: str, since: int = 0) -> Response:
+    """The overview of a run and its updates since an offset."""
+    run = _known(key)
+    return JSONResponse({"run": _described(run), **watch.updates(run, since)}, headers=FRESH)
+
+
+@router.get("/samples/{key}")
+def samples(key: str, known: str = "") -> Response:
+    """The overview and the sample table of a run; `table` is None when `known` is its version already."""
+    run = _known(key)
+    table = watch.sample_table(run)
+    changed = table if table["version"] != known else None
+    return JSONResponse({"run": _described(run), "table": changed}, headers=FRESH)
+
+
+@router.get("/sample/{key}/{file}")
+def sample(key: str, file: str, w: Annotated[int, fastapi.Query(ge=0)] = 0) -> Response:
+    """One sample picture as it was made, or, with `w`, a WebP at least that wide where the picture is wider."""
+    path = _inside(_known(key).samples, file, SAMPLE_TYPES)
+    width = next((width for width in THUMBNAIL_PX if w and width >= w), 0)
+    small = _thumbnail(path, width) if width else None
+    if small is None:
+        return FileResponse(path, headers=KEPT)
+    return Response(small, media_type="image/webp", headers=KEPT)
+
+
+@router.get("/weights/{key}/{file}")
+def weights(key: str, file: str) -> Response:
+    """One LoRA file, as a download."""
+    path = _inside(_known(key).weights, file, (".safetensors",))
+    return FileResponse(path, filename=path.name, media_type="application/octet-stream", headers=FRESH)
+
+
+@router.get("/log/{key}")
+def log(key: str, lines: Annotated[int, fastapi.Query(ge=1, le=2000)] = 200) -> Response:
+    """The end of the trainer's log, as plain text."""
+    return PlainTextResponse(watch.log_tail(_known(key), lines), headers=FRESH)
+
+
+@router.get("/islands/{file}")
+def island_part(file: str) -> Response:
+    """A JavaScript module or a style sheet that islands share."""
+    path = _inside(ISLANDS, file, (".js", ".css"))
+    kind = "text/javascript" if path.suffix == ".js" else "text/css"
+    return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+def _runs() -> Iterator[RunFolder]:
+    for folder in places.output_folders():
+        yield from list_runs(folder)
+
+
+def _described(run: RunFolder) -> dict[str, Any]:
+    return {"key": key_of(run), "folder": str(run.path), **watch.overview(run)}
+
+
+def _known(key: str) -> RunFolder:
+    run = find(key)
+    if run is None:
+        raise fastapi.HTTPException(404)
+    return run
+
+
+def _inside(folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathlib.Path:
+    """The regular file `name` directly inside `folder`. Raises a 404 for everything else, links leading out included."""
+    there = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    path = there.get(name)
+    if path is None or path.suffix.lower() not in suffixes or not path.is_file():
+        raise fastapi.HTTPException(404)
+    if path.resolve().parent != folder.resolve():
+        raise fastapi.HTTPException(404)
+    return path
+
+
+def _thumbnail(path: pathlib.Path, width: int) -> bytes | None:
+    """The picture as WebP, `width` px wide; None where it is not wider than that."""
+    with Image.open(path) as picture:
+        if picture.width <= width:
+            return None
+        small = picture.convert("RGB")
+        small.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    small.save(stream, "WEBP", quality=88, method=2)
+    return stream.getvalue()

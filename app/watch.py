@@ -1,0 +1,366 @@
+"""From a run folder to what a page shows of it.
+
+Nothing is remembered between two calls: all is read anew from the folder, so a reload, a second page and a GUI started
+later see the same. Every read is bounded, whatever the length of the run.
+"""
+
+import json
+import math
+import os
+import pathlib
+import re
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from trainer.run.folder import RunFolder, is_alive
+
+State = Literal["waiting", "running", "stopped", "finished", "failed", "interrupted"]
+Event = Mapping[str, Any]
+
+START_GRACE_S = 30
+"""So long may a new trainer take until it holds its lock; until then its run is waiting, not interrupted."""
+END_GRACE_S = 5
+"""A trainer that still lives so long after its last word has been resumed and is starting again."""
+TAIL_BYTES = 8 * 1024
+LIVE_TAIL_BYTES = 96 * 1024
+"""More of a living run is read: enough steps, and the pause between two epochs, to tell the time left."""
+LOG_TAIL_BYTES = 256 * 1024
+HEAD_BYTES = 32 * 1024
+MAX_HEAD_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
+EVENTS_PER_CALL = 5_000
+ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished": "finished"}
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+def overview(run: RunFolder) -> dict[str, Any]:
+    """The state of a run in a few values, from the first and last few hundred events.
+
+    `state` is a `State`; `left_s` is None where nothing can be said; times are seconds since 1970, durations seconds.
+    """
+    alive = is_alive(run)
+    events = _ends_of(run.events, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
+    started = _last(events, "started")
+    last = events[-1] if events else {}
+    state = _state(run, events, alive)
+    step = _reached(events)
+    return {
+        "name": run.name,
+        "state": state,
+        "step": step,
+        "steps": _whole(started.get("steps")),
+        "epoch": _epoch(started, step),
+        "epochs": _whole(started.get("epochs")),
+        "loss": _number(_last(events, "step").get("loss")),
+        "left_s": _left_s(events, _whole(started.get("steps")) - step) if state == "running" else None,
+        "created": _modified(run.job),
+        "started_at": _number(_first(events, "started").get("time")) or _modified(run.job),
+        "duration_s": _duration_s(events),
+        "seen_at": _number(last.get("time")),
+        "stage": _stage(last) if state in ("waiting", "running") else None,
+        "file": next(
+            (name for event in reversed(events) if (name := event["kind"] != "sample" and _file_name(event))), ""
+        ),
+        "reason": str(last.get("reason", "")) if state == "failed" else "",
+        "advice": str(last.get("advice", "")) if state == "failed" else "",
+    }
+
+
+def updates(run: RunFolder, offset: int) -> dict[str, Any]:
+    """What has happened since byte `offset` of the events, at most `EVENTS_PER_CALL` events of it.
+
+    `next` is the offset to go on from, `more` whether there is more already, `reset` whether the events are shorter
+    than `offset`, that is, other ones than before. `rows` are `[step, loss, learning rate, second learning rate]`.
+    `back_to` is the step from which a resumed run has begun anew, None where it has not: what the reader has from there
+    on is replaced by `rows`.
+    """
+    size = _size(run.events)
+    reset = offset < 0 or offset > size
+    offset = 0 if reset else offset
+    events, following = _some(run.events, offset)
+    rows, back_to = _rows(events)
+    return {
+        "next": following,
+        "more": following < size and following > offset,
+        "reset": reset,
+        "back_to": back_to,
+        "rows": rows,
+        "epochs": [
+            [_whole(e.get("epoch")), _whole(e.get("step")), _number(e.get("loss"))] for e in _of(events, "epoch")
+        ],
+        "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _of(events, "validated")],
+        "samples": [_sample(event) for event in _of(events, "sample")],
+        "saved": [_saved(event) for event in _of(events, "saved")],
+        "warnings": [{"time": _number(e.get("time")), "text": str(e.get("text", ""))} for e in _of(events, "warned")],
+        "started": _begun(_last(events, "started")),
+        "end": next((dict(event) for event in reversed(events) if event["kind"] in ENDS), None),
+    }
+
+
+def sample_table(run: RunFolder) -> dict[str, Any]:
+    """The samples that still exist, as epochs × prompts with the base row (epoch 0) first.
+
+    `prompts` are `{"prompt", "text"}` in their order; `rows` are `{"epoch", "step", "cells"}` with one cell for each
+    prompt, None where there is no picture. `version` changes whenever the table does.
+    """
+    there = {entry.name for entry in _entries(run.samples)}
+    cells = {(s["epoch"], s["prompt"]): s for s in map(_sample, _all_samples(run.events)) if s["file"] in there}
+    numbers = sorted({prompt for _, prompt in cells})
+    epochs = sorted({epoch for epoch, _ in cells})
+    texts = {sample["prompt"]: sample["text"] for sample in cells.values()}
+    rows = [{"epoch": epoch, "cells": [cells.get((epoch, number)) for number in numbers]} for epoch in epochs]
+    for row in rows:
+        row["step"] = max(cell["step"] for cell in row["cells"] if cell)
+    newest = max((sample["version"] for sample in cells.values()), default=0)
+    prompts = [{"prompt": number, "text": texts[number]} for number in numbers]
+    return {"version": f"{len(cells)}-{newest}", "prompts": prompts, "rows": rows}
+
+
+def log_tail(run: RunFolder, lines: int) -> str:
+    """The last `lines` lines of log.txt, without terminal colours and with only the last state of progress bars."""
+    text = _block(run.log, max(0, _size(run.log) - LOG_TAIL_BYTES), LOG_TAIL_BYTES).decode("utf-8", errors="replace")
+    shown = [line.rstrip("\r").rpartition("\r")[2] for line in ESCAPES.sub("", text).split("\n")]
+    if shown and not shown[-1]:
+        shown.pop()
+    return "\n".join(shown[-lines:] if lines > 0 else [])
+
+
+def _state(run: RunFolder, events: Sequence[Event], alive: bool) -> State:
+    turn: Event = next((event for event in reversed(events) if event["kind"] in ENDS or event["kind"] == "started"), {})
+    end = ENDS.get(str(turn.get("kind", "")))
+    if alive:
+        if end is None:
+            return "running" if events else "waiting"
+        return end if _age_s(turn) < END_GRACE_S else "waiting"
+    if end is not None:
+        return end
+    fresh = time.time() - max(_modified(run.job), _modified(run.events)) < START_GRACE_S
+    return "waiting" if fresh and not turn and not run.lock.exists() else "interrupted"
+
+
+def _left_s(events: Sequence[Event], steps: int) -> float | None:
+    """Seconds that `steps` more steps take, with what lies between epochs (samples, saving) at the rate seen so far.
+
+    Only neighbouring steps are timed, so a pause, a resume or a sleeping computer counts for nothing.
+    """
+    paces, gaps = _paces(events)
+    if not paces or steps <= 0:
+        return 0.0 if steps <= 0 and paces else None
+    usual = statistics.median(paces)
+    pace = statistics.fmean(seconds for seconds in paces if seconds <= 5 * usual)
+    per_epoch = _whole(_last(events, "started").get("steps_per_epoch"))
+    between = statistics.median(gaps) * (steps // per_epoch) if gaps and per_epoch else 0.0
+    return pace * steps + between
+
+
+def _paces(events: Sequence[Event]) -> tuple[list[float], list[float]]:
+    """Seconds per step between neighbouring steps, and seconds between the last step of an epoch and the next step."""
+    paces, gaps = [], []
+    before: Event = {}
+    between: set[str] = set()
+    for event in events:
+        if event["kind"] != "step":
+            between.add(event["kind"])
+            continue
+        steps = _whole(event.get("step")) - _whole(before.get("step"))
+        seconds = (_number(event.get("time")) or 0.0) - (_number(before.get("time")) or 0.0)
+        if before and steps > 0 and seconds >= 0:
+            if not between:
+                paces.append(seconds / steps)
+            elif "epoch" in between and "started" not in between:
+                gaps.append(seconds)
+        before, between = event, set()
+    return paces, gaps
+
+
+def _rows(events: Iterable[Event]) -> tuple[list[list[Any]], int | None]:
+    rows: list[list[Any]] = []
+    back_to = None
+    for event in events:
+        if event["kind"] == "started":
+            # Its steps count from first_step + 1, so everything above first_step is done again.
+            back_to = min(back_to or math.inf, _whole(event.get("first_step")) + 1)
+            rows = [row for row in rows if row[0] < back_to]
+        if event["kind"] == "step":
+            rates = _number(event.get("learning_rate")), _number(event.get("text_encoder_learning_rate"))
+            rows.append([_whole(event.get("step")), _number(event.get("loss")), *rates])
+    return rows, None if back_to is None else int(back_to)
+
+
+def _sample(event: Event) -> dict[str, Any]:
+    return {
+        "epoch": _whole(event.get("epoch")),
+        "step": _whole(event.get("step")),
+        "prompt": _whole(event.get("prompt")),
+        "text": str(event.get("text", "")),
+        "seed": _whole(event.get("seed")),
+        "file": _file_name(event),
+        "width": _whole(event.get("width_px")),
+        "height": _whole(event.get("height_px")),
+        # A resumed run may draw a picture again under the same name.
+        "version": int(1000 * (_number(event.get("time")) or 0.0)),
+    }
+
+
+def _saved(event: Event) -> dict[str, Any]:
+    size = {"size_bytes": _whole(event.get("size_bytes"))}
+    return {"file": _file_name(event), "epoch": _whole(event.get("epoch")), "step": _whole(event.get("step")), **size}
+
+
+def _begun(event: Event) -> dict[str, Any] | None:
+    if not event:
+        return None
+    numbers = {key: _whole(event.get(key)) for key in ("first_step", "steps", "steps_per_epoch", "epochs", "pictures")}
+    return {**numbers, "device": str(event.get("device", ""))}
+
+
+def _stage(event: Event) -> dict[str, Any] | None:
+    if event.get("kind") != "stage":
+        return None
+    return {"text": str(event.get("text", "")), "done": _whole(event.get("done")), "total": _whole(event.get("total"))}
+
+
+def _reached(events: Sequence[Event]) -> int:
+    """The last step done; a resumed run counts from where it went on."""
+    for event in reversed(events):
+        if event["kind"] in ("step", "epoch", "stopped", "finished", "saved"):
+            return _whole(event.get("step"))
+        if event["kind"] == "started":
+            return _whole(event.get("first_step"))
+    return 0
+
+
+def _epoch(started: Event, step: int) -> int:
+    """The epoch under way after `step` steps, counted from 1."""
+    per_epoch = _whole(started.get("steps_per_epoch"))
+    if not per_epoch:
+        return 0
+    return min(max(1, math.ceil(step / per_epoch)), max(1, _whole(started.get("epochs"))))
+
+
+def _duration_s(events: Sequence[Event]) -> float | None:
+    spent = _number(_last(events, "finished").get("training_s"))
+    if spent is not None:
+        return spent
+    begun = _number(_last(events, "started").get("time"))
+    end = _number(events[-1].get("time")) if events else None
+    return None if begun is None or end is None else max(0.0, end - begun)
+
+
+def _ends_of(path: pathlib.Path, tail_bytes: int) -> list[Event]:
+    """The first `started` and the last events, in order; all events where the file is short."""
+    size = _size(path)
+    tail = _block(path, max(0, size - tail_bytes), tail_bytes).splitlines(keepends=True)
+    if size <= tail_bytes:
+        return list(_parsed(tail))
+    # The first line of the tail is the end of a line, unless chance would have it otherwise.
+    return [*_beginning(path, size - tail_bytes), *_parsed(tail[1:])]
+
+
+def _beginning(path: pathlib.Path, end: int) -> list[Event]:
+    """The first `started` event before byte `end`: after few lines as a rule, after thousands where much was cached."""
+    head_bytes = min(HEAD_BYTES, end)
+    while True:
+        head = _block(path, 0, head_bytes)
+        at = head.find(b'"started"')
+        stop = head.find(b"\n", at) + 1 if at >= 0 else 0
+        if stop:
+            return list(_parsed([head[head.rfind(b"\n", 0, at) + 1 : stop]]))
+        if head_bytes >= min(end, MAX_HEAD_BYTES):
+            return []
+        head_bytes = min(4 * head_bytes, end, MAX_HEAD_BYTES)
+
+
+def _some(path: pathlib.Path, offset: int) -> tuple[list[Event], int]:
+    block_bytes = BLOCK_BYTES
+    block = _block(path, offset, block_bytes)
+    while len(block) == block_bytes and b"\n" not in block:
+        block_bytes *= 2
+        block = _block(path, offset, block_bytes)
+    lines = block[: block.rfind(b"\n") + 1].splitlines(keepends=True)[:EVENTS_PER_CALL]
+    return list(_parsed(lines)), offset + sum(map(len, lines))
+
+
+def _all_samples(path: pathlib.Path) -> Iterator[Event]:
+    # Parsing is what costs: of 20,000 lines only those that can be samples are parsed.
+    if path.is_file():
+        with path.open("rb") as stream:
+            yield from _of(_parsed(line for line in stream if b'"sample"' in line), "sample")
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[Event]:
+    """The events in `lines`, without the torn ones that a kill in the middle of a write leaves."""
+    for line in lines:
+        if not line.endswith(b"\n"):
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("kind"), str):
+            yield event
+
+
+def _block(path: pathlib.Path, offset: int, size: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(size)
+    except FileNotFoundError:
+        return b""
+
+
+def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_file()]
+    except FileNotFoundError:
+        return []
+
+
+def _size(path: pathlib.Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _modified(path: pathlib.Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _of(events: Iterable[Event], kind: str) -> Iterator[Event]:
+    return (event for event in events if event["kind"] == kind)
+
+
+def _first(events: Iterable[Event], kind: str) -> Event:
+    return next(_of(events, kind), {})
+
+
+def _last(events: Sequence[Event], kind: str) -> Event:
+    return next(_of(reversed(events), kind), {})
+
+
+def _age_s(event: Event) -> float:
+    return time.time() - (_number(event.get("time")) or 0.0)
+
+
+def _number(value: object) -> float | None:
+    """`value` as a number that JSON can carry, None for anything else (a diverged loss is not a number)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    return 0 if number is None else int(number)
+
+
+def _file_name(event: Event) -> str:
+    return re.split(r"[/\\]", str(event.get("file", "")))[-1]
