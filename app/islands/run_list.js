@@ -1,0 +1,81 @@
+/** The list of all runs, newest first. */
+
+import { count, make, moment, span, write } from "./page.js";
+
+const FILTER_FROM = 9;
+
+export class RunList {
+  constructor(root, say, choose) {
+    Object.assign(this, { root, say, choose, items: new Map(), known: null });
+    this.list = root.querySelector("ul");
+    this.filter = root.querySelector(".filter");
+    this.filter.placeholder = say("filter");
+    this.filter.addEventListener("input", () => this.sift());
+  }
+
+  /** Shows `runs` and returns the newest one that is under way and was not there before, if any. */
+  show(runs) {
+    const fresh = this.known && runs.find((run) => !this.known.has(run.key) && ["waiting", "running"].includes(run.state));
+    this.known = new Set(runs.map((run) => run.key));
+    for (const [key, item] of this.items) {
+      if (this.known.has(key)) continue;
+      item.row.remove();
+      this.items.delete(key);
+    }
+    runs.forEach((run, place) => this.place(run, place));
+    this.filter.hidden = runs.length < FILTER_FROM;
+    this.sift();
+    return fresh;
+  }
+
+  place(run, place) {
+    if (!this.items.has(run.key)) this.items.set(run.key, this.item(run));
+    const { row } = this.items.get(run.key);
+    if (this.list.children[place] !== row) this.list.insertBefore(row, this.list.children[place] ?? null);
+    this.update(run);
+  }
+
+  item(run) {
+    const dot = make("i", { class: "dot" });
+    const about = make("small");
+    const bar = make("i");
+    const track = make("span", { class: "track" }, bar);
+    const name = make("span", { class: "run-name", text: run.name, title: run.name });
+    const button = make("button", { type: "button", on: { click: () => this.choose(run.key) } }, dot, name, about, track);
+    return { row: make("li", {}, button), button, dot, about, bar, name: run.name };
+  }
+
+  update(run) {
+    const item = this.items.get(run.key);
+    if (!item) return;
+    item.button.className = run.state;
+    item.dot.title = this.say(`state_${run.state}`);
+    write(item.about, this.about(run));
+    item.bar.style.width = `${run.steps ? (100 * run.step) / run.steps : 0}%`;
+  }
+
+  about(run) {
+    const say = this.say;
+    const state = say(`state_${run.state}`);
+    const at = say("step_of", { step: count(run.step), steps: count(run.steps) });
+    if (run.state === "running" && run.steps) {
+      const left = run.left_s === null ? "" : ` · ${say("left", { time: span(say, run.left_s) })}`;
+      return `${say("epoch_of", { epoch: run.epoch, epochs: run.epochs })}${left}`;
+    }
+    if (run.state === "waiting" || run.state === "running") return run.stage?.text || state;
+    if (run.state === "finished") return `${state} · ${span(say, run.duration_s)} · ${moment(run.started_at)}`;
+    return run.steps ? `${state} · ${at}` : `${state} · ${moment(run.created)}`;
+  }
+
+  mark(key) {
+    for (const [other, { button }] of this.items) {
+      if (other === key) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    }
+  }
+
+  sift() {
+    const wanted = this.filter.hidden ? "" : this.filter.value.trim().toLowerCase();
+    for (const { row, name } of this.items.values()) row.hidden = !name.toLowerCase().includes(wanted);
+  }
+}

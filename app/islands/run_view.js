@@ -1,0 +1,237 @@
+/** One run: what it does now, its curve, its newest samples, its files, its log. */
+
+import { Lightbox } from "./lightbox.js";
+import { LossCurve } from "./loss_curve.js";
+import { count, figure, make, megabytes, sampleAddress, span, write } from "./page.js";
+
+const EPOCHS_SHOWN = 3;
+const THUMBNAIL_PX = 136;
+const LOG_MS = 2000;
+const PATIENCE_MS = 20000;
+
+export class RunView {
+  /** `order(name, button)` asks for "stop" or "resume". */
+  constructor(root, say, order) {
+    Object.assign(this, { root, say, order });
+    this.find = (name) => root.querySelector(name);
+    this.curve = new LossCurve(this.find(".curves"), (reading) => this.read(reading));
+    this.lightbox = new Lightbox(root, say);
+    this.connect();
+    this.clear();
+  }
+
+  connect() {
+    const on = (name, event, run) => this.find(name).addEventListener(event, run);
+    on(".stop", "click", (event) => this.ask("stop", event.target));
+    on(".resume", "click", (event) => this.ask("resume", event.target));
+    on(".smoothing", "input", (event) => this.curve.setSmoothing(Number(event.target.value)));
+    on(".logarithmic", "change", (event) => this.curve.setLogarithmic(event.target.checked));
+    on(".whole", "click", () => this.curve.zoom(null));
+    on(".log-card", "toggle", () => this.showLog());
+    on(".copy", "click", () => this.copy());
+    on(".show-log", "click", () => {
+      this.find(".log-card").open = true;
+      this.find(".log-card").scrollIntoView({ behavior: "smooth", block: "center" });
+    });
+  }
+
+  clear() {
+    Object.assign(this, { run: null, active: false, asked: null, problem: "", logAt: 0 });
+    this.samples = new Map();
+    this.files = new Map();
+    this.warnings = new Map();
+    this.curve.clear();
+    this.root.hidden = true;
+    this.find(".log-card").open = false;
+    this.find(".log-card pre").textContent = "";
+  }
+
+  /** Takes in an answer of /live. */
+  show(news) {
+    const { run } = news;
+    this.run = run;
+    if (this.asked && (this.asked.name === "resume") === ["waiting", "running"].includes(run.state)) this.asked = null;
+    this.active = ["waiting", "running"].includes(run.state) || this.waitsForResume();
+    this.root.hidden = false;
+    this.root.dataset.key = run.key;
+    this.root.dataset.state = run.state;
+    if (news.back_to !== null) this.curve.backTo(news.back_to);
+    if (news.rows.length || news.epochs.length || news.validated.length) this.curve.add(news.rows, news.epochs, news.validated);
+    this.head(run);
+    this.now(run);
+    this.warn(news.warnings);
+    this.addSamples(news.samples);
+    this.addFiles(news.saved);
+    this.showLog();
+  }
+
+  head(run) {
+    const name = this.find("h2");
+    write(name, run.name);
+    name.title = run.name;
+    const stopping = this.asked?.name === "stop" && this.active;
+    write(this.find(".state span"), stopping ? this.say("stopping") : this.say(`state_${this.waitsForResume() ? "waiting" : run.state}`));
+    this.find(".state").className = `state ${run.state}`;
+    this.find(".stop").hidden = !["waiting", "running"].includes(run.state);
+    this.find(".stop").disabled = stopping;
+    this.find(".resume").hidden = !["stopped", "interrupted", "failed"].includes(run.state) || this.waitsForResume();
+    this.find(".resume").disabled = false;
+    this.failure(run);
+  }
+
+  failure(run) {
+    const panel = this.find(".failure");
+    const interrupted = run.state === "interrupted" && !this.waitsForResume();
+    panel.hidden = !(run.state === "failed" && !this.waitsForResume()) && !interrupted && !this.problem;
+    write(panel.querySelector("strong"), this.problem || (interrupted ? this.say("interrupted") : run.reason));
+    write(panel.querySelector("p"), this.problem ? "" : interrupted ? this.say("interrupted_help") : run.advice);
+  }
+
+  now(run) {
+    const { say } = this;
+    const of = (done, all) => (all ? `${count(done)} / ${count(all)}` : "–");
+    write(this.find(".epoch"), of(run.epoch, run.epochs));
+    write(this.find(".step"), of(run.step, run.steps));
+    write(this.find(".loss-now"), figure(run.loss));
+    const running = run.state === "running" || run.state === "waiting";
+    write(this.find(".time-word"), say(running ? "time_left" : "time_taken"));
+    write(this.find(".time"), span(say, running ? run.left_s : run.duration_s));
+    const share = run.steps ? run.step / run.steps : 0;
+    const progress = this.find(".progress");
+    progress.setAttribute("aria-valuenow", String(Math.round(100 * share)));
+    progress.firstElementChild.style.width = `${100 * share}%`;
+    progress.style.setProperty("--epochs", String(run.epochs > 1 && run.epochs <= 24 ? run.epochs : 1));
+    this.stage(running ? run.stage : null);
+  }
+
+  stage(stage) {
+    const bar = this.find(".stage progress");
+    const counted = stage && stage.total > 0;
+    write(this.find(".stage span"), !stage ? "" : counted ? `${stage.text} ${count(stage.done)} / ${count(stage.total)}` : stage.text);
+    bar.hidden = !counted;
+    if (counted) Object.assign(bar, { max: stage.total, value: stage.done });
+  }
+
+  read(reading) {
+    const line = this.find(".reading");
+    this.find(".whole").disabled = !this.curve?.window;
+    if (!reading) {
+      write(line, this.say("no_steps"));
+      return;
+    }
+    const { say } = this;
+    const parts = [["step", count(reading.step)], ["loss", figure(reading.loss)], ["smoothed", figure(reading.smooth)], ["rate", figure(reading.rate)]];
+    if (reading.second !== null) parts.push(["second_rate", figure(reading.second)]);
+    line.replaceChildren(...parts.map(([word, value]) => make("span", { class: word }, `${say(word)} `, make("b", { text: value }))));
+  }
+
+  warn(warnings) {
+    for (const { text } of warnings) this.warnings.set(text, text);
+    const panel = this.find(".warning");
+    panel.hidden = !this.warnings.size;
+    if (warnings.length) panel.firstElementChild.replaceChildren(...[...this.warnings.values()].map((text) => make("li", { text })));
+  }
+
+  addSamples(samples) {
+    if (!samples.length) return;
+    for (const sample of samples) {
+      if (!this.samples.has(sample.epoch)) this.samples.set(sample.epoch, new Map());
+      this.samples.get(sample.epoch).set(sample.prompt, sample);
+    }
+    this.drawSamples();
+  }
+
+  drawSamples() {
+    this.epochs = [...this.samples.keys()].sort((a, b) => b - a);
+    const shown = this.epochs.slice(0, EPOCHS_SHOWN);
+    this.prompts = [...new Set([...this.samples.values()].flatMap((row) => [...row.keys()]))].sort((a, b) => a - b);
+    this.find(".samples-card").hidden = !shown.length;
+    this.find(".epochs").replaceChildren(...shown.map((epoch, row) => this.sampleRow(epoch, row)));
+    this.find(".older").hidden = this.epochs.length <= EPOCHS_SHOWN;
+    write(this.find(".older"), this.say("older"));
+  }
+
+  sampleRow(epoch, row) {
+    const label = epoch ? this.say("epoch_n", { epoch }) : this.say("base");
+    const pictures = this.prompts.map((prompt, column) => this.thumbnail(this.samples.get(epoch).get(prompt), row, column));
+    return make("div", { class: "sample-row" }, make("h4", { text: label }), make("div", { class: "thumbs" }, ...pictures));
+  }
+
+  thumbnail(sample, row, column) {
+    if (!sample) return null;
+    const picture = make("img", {
+      src: sampleAddress(this.run.key, sample, THUMBNAIL_PX),
+      alt: sample.text,
+      loading: "lazy",
+      width: sample.width || null,
+      height: sample.height || null,
+    });
+    const open = () => this.lightbox.open((r, c) => this.cell(r, c), this.epochs.length, this.prompts.length, [row, column]);
+    return make("button", { type: "button", class: "thumb", title: sample.text, on: { click: open } }, picture, make("small", { text: sample.text }));
+  }
+
+  cell(row, column) {
+    const sample = this.samples.get(this.epochs[row])?.get(this.prompts[column]);
+    if (!sample) return null;
+    const epoch = sample.epoch ? this.say("epoch_n", { epoch: sample.epoch }) : this.say("base");
+    return { src: sampleAddress(this.run.key, sample), title: `${epoch} · ${this.say("seed", { seed: sample.seed })}`, text: sample.text };
+  }
+
+  addFiles(files) {
+    for (const file of files) this.files.set(file.file, file);
+    this.find(".no-files").hidden = this.files.size > 0;
+    write(this.find(".folder code"), this.run.folder);
+    if (!files.length) return;
+    const newest = [...this.files.values()].sort((a, b) => b.step - a.step || a.file.length - b.file.length);
+    this.find(".files").replaceChildren(...newest.map((file) => this.fileRow(file)));
+  }
+
+  fileRow(file) {
+    const address = `weights/${this.run.key}/${encodeURIComponent(file.file)}`;
+    return make(
+      "li",
+      {},
+      make("span", { class: "file-name", text: file.file, title: file.file }),
+      make("small", { text: this.say("step_n", { step: count(file.step) }) }),
+      make("small", { text: megabytes(this.say, file.size_bytes) }),
+      make("a", { href: address, download: file.file, text: this.say("download"), "aria-label": `${this.say("download")} ${file.file}` }),
+    );
+  }
+
+  async showLog() {
+    const card = this.find(".log-card");
+    if (!card.open || !this.run || performance.now() - this.logAt < LOG_MS) return;
+    this.logAt = performance.now();
+    const key = this.run.key;
+    const answer = await fetch(`log/${key}?lines=300`).catch(() => null);
+    if (!answer?.ok || key !== this.run?.key) return;
+    const page = card.querySelector("pre");
+    const atEnd = page.scrollHeight - page.scrollTop - page.clientHeight < 24;
+    write(page, (await answer.text()) || this.say("no_log"));
+    if (atEnd) page.scrollTop = page.scrollHeight;
+  }
+
+  async ask(name, button) {
+    this.problem = "";
+    this.asked = { name, at: performance.now() };
+    if (name === "stop") write(this.find(".state span"), this.say("stopping"));
+    await this.order(name, button);
+  }
+
+  complain(problem) {
+    this.problem = problem;
+    this.asked = null;
+    if (this.run) this.head(this.run);
+  }
+
+  /** A trainer needs a moment to start; until its lock is held the run still has its old state. */
+  waitsForResume() {
+    return this.asked?.name === "resume" && performance.now() - this.asked.at < PATIENCE_MS;
+  }
+
+  async copy() {
+    await navigator.clipboard?.writeText(this.run.folder);
+    write(this.find(".copy"), this.say("copied"));
+    setTimeout(() => write(this.find(".copy"), this.say("copy")), 1500);
+  }
+}
