@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     under_way = quickstart.start() if options.quickstart else None
     # Only now, since gradio reads the environment when it is imported; and --help need not wait for it.
     server = importlib.import_module("app.server")
-    return int(server.serve(options.port, browser=not (options.no_browser or options.exit), under_way=under_way, then_exit=options.exit))
+    return int(
+        server.serve(
+            options.port, browser=not (options.no_browser or options.exit), under_way=under_way, then_exit=options.exit
+        )
+    )
 
 
 def parser() -> argparse.ArgumentParser:

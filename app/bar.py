@@ -4,13 +4,12 @@ import dataclasses
 import functools
 import html
 import json
-import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app import jobs, plans, shelf
+from app import jobs, live, plans, shelf
 from app.forms import Form
 from app.words import say
 from trainer.dataset.scan import scan
@@ -87,21 +86,40 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     on(bar.buttons["download"].click, functools.partial(_download, form), all_fields, [])
     save = [bar.title, bar.purpose_text, bar.chooser, *all_fields]
     on(bar.buttons["keep"].click, functools.partial(_save, form), save, [bar.chooser, bar.purpose])
-    bar.chooser.input(_show_purpose, bar.chooser, bar.purpose, queue=False, show_progress="hidden", api_visibility="private")
+    bar.chooser.input(
+        _show_purpose, bar.chooser, bar.purpose, queue=False, show_progress="hidden", api_visibility="private"
+    )
     bar.buttons["save"].click(
-        _proposal, bar.chooser, [bar.title, bar.purpose_text], queue=False, show_progress="hidden", api_visibility="private"
+        _proposal,
+        bar.chooser,
+        [bar.title, bar.purpose_text],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
     ).then(None, None, None, js="() => atelier.saving(true)")
     bar.buttons["cancel"].click(None, None, None, js="() => atelier.saving(false)")
     start = bar.buttons["start"]
     # A rejection by the validator fires no event and ends what the click does, so the summary goes first.
-    start.click(functools.partial(_summary, form), all_fields, bar.notice, show_progress="hidden", api_visibility="private")
+    start.click(
+        functools.partial(_summary, form), all_fields, bar.notice, show_progress="hidden", api_visibility="private"
+    )
     on(start.click, functools.partial(_start, form), all_fields, [tabs], validator=functools.partial(_validate, form))
     form.on_change([*plans.data_paths(), *plans.LENGTH], plans.line, bar.buttons["line"])
 
 
-def _on(bar: Bar, form: Form, event: Callable[..., Any], do: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], **options: Any) -> None:
+def _on(
+    bar: Bar,
+    form: Form,
+    event: Callable[..., Any],
+    do: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    **options: Any,
+) -> None:
     """`do` gives the outputs, then a notice, then an order for the page, which obeys with all fields at hand."""
-    done = event(do, list(inputs), [*outputs, bar.notice, bar.said], show_progress="hidden", api_visibility="private", **options)
+    done = event(
+        do, list(inputs), [*outputs, bar.notice, bar.said], show_progress="hidden", api_visibility="private", **options
+    )
     done.success(None, [bar.said, *form.inputs()], None, js=OBEY)
 
 
@@ -206,7 +224,7 @@ def _start(form: Form, *given: Any) -> list[Any]:
     except OSError as error:
         message = say("bar.not_started", folder=job.output.folder, reason=error.strerror or error)
         return [gr.skip(), notice("error", [html.escape(message)]), ""]
-    return [gr.Tabs(selected="run"), "", _order("started", run=run.name, folder=str(pathlib.Path(run.path)))]
+    return [gr.Tabs(selected="run"), "", _order("started", run=live.key_of(run))]
 
 
 # ---- what is told ----
@@ -238,8 +256,10 @@ def notice(kind: str, lines: Iterable[str], head: str = "") -> str:
     """A box with a line for each of `lines`, which are HTML already; it can be closed."""
     title = f"<strong>{html.escape(head)}</strong>" if head else ""
     items = "".join(f"<li>{line}</li>" for line in lines)
-    close = f'<button type="button" class="close" data-close-notice aria-label="{html.escape(say("bar.close"))}">×</button>'
-    return f'<div class="notice {kind}" role="{"alert" if kind == "error" else "status"}">{title}<ul>{items}</ul>{close}</div>'
+    label = html.escape(say("bar.close"))
+    close = f'<button type="button" class="close" data-close-notice aria-label="{label}">×</button>'
+    role = "alert" if kind == "error" else "status"
+    return f'<div class="notice {kind}" role="{role}">{title}<ul>{items}</ul>{close}</div>'
 
 
 # ---- what was typed before the page was reloaded ----
@@ -257,7 +277,9 @@ def restore(form: Form, draft: str) -> list[Any]:
     specs, found = fields.specs(), []
     for path in form.widgets:
         value = kept["values"].get(path)
-        usable = isinstance(value, str | int | float | bool) and (not specs[path].choices or value in specs[path].choices)
+        usable = isinstance(value, str | int | float | bool) and (
+            not specs[path].choices or value in specs[path].choices
+        )
         found.append(value if usable else gr.skip())
     entry = shelf.find(kept.get("preset"))
     return [*found, entry.key if entry else None, _purpose(entry.purpose if entry else "")]

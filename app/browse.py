@@ -21,7 +21,10 @@ def roots() -> list[tuple[str, pathlib.Path]]:
     """Where browsing may begin, with a label each: home, the current and the output folders, mounted drives."""
     here = pathlib.Path.cwd()
     found = [(say("browser.home"), pathlib.Path.home()), *([] if here.parent == here else [(here.name, here)])]
-    found += [(say("browser.outputs") if index == 0 else folder.name, folder) for index, folder in enumerate(places.output_folders())]
+    found += [
+        (say("browser.outputs") if index == 0 else folder.name, folder)
+        for index, folder in enumerate(places.output_folders())
+    ]
     found += [(drive.name or str(drive), drive) for drive in _drives()]
     by_path = {path.resolve(): label for label, path in reversed(found) if path.is_dir()}
     return [(label, path) for path, label in reversed(by_path.items())]
@@ -90,7 +93,9 @@ def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], str]:
 
 
 def _natural(path: pathlib.Path) -> list[Any]:
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", path.name)]
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", path.name)
+    ]
 
 
 def _crumbs(folder: pathlib.Path) -> list[dict[str, str]]:

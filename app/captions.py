@@ -12,7 +12,7 @@ ENDINGS = (".txt", ".caption")
 
 
 def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes `given["text"]` as the caption of the picture `given["path"]`: whether it is `ok`, the caption and a message.
+    """Writes `given["text"]` as the caption of the picture `given["path"]`; gives `ok`, the caption and a message.
 
     The path must carry the proof (`key`) that this process has shown that picture.
     """

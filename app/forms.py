@@ -1,6 +1,7 @@
 """The form of a page: every setting's widget, what they hold as a job, and what follows when one is changed."""
 
 import dataclasses
+import html
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import gradio as gr
 from app import widgets
 from app.words import say
 from trainer.job import fields
-from trainer.job.fields import Invalid, Message
+from trainer.job.fields import Message
 from trainer.job.settings import Job
 
 SEARCH_FROM = 8
@@ -86,7 +87,9 @@ class Form:
     def values(self, given: Sequence[Any], paths: Iterable[str] = ()) -> dict[str, Any]:
         """What the widgets of `paths` (or all) gave, by path, for the declarations to judge."""
         specs = fields.specs()
-        return {path: widgets.read(specs[path], value) for path, value in zip(paths or self.widgets, given, strict=True)}
+        return {
+            path: widgets.read(specs[path], value) for path, value in zip(paths or self.widgets, given, strict=True)
+        }
 
     def job(self, given: Sequence[Any]) -> Job:
         """The job that all widgets describe. Raises Invalid."""
@@ -142,15 +145,7 @@ class Form:
         )
 
 
-def faults(job_data: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Everything that the declarations find wrong with nested values."""
-    try:
-        fields.parse(job_data)
-    except Invalid as error:
-        return error.messages
-    return ()
-
-
 def _search(section: str) -> str:
-    words = say("form.search")
-    return f'<input type="search" class="find" data-section="{section}" placeholder="{words}" aria-label="{words}"><p class="none" hidden>{say("form.search_none")}</p>'
+    words, none = html.escape(say("form.search")), html.escape(say("form.search_none"))
+    field = f'<input type="search" class="find" data-section="{section}" placeholder="{words}" aria-label="{words}">'
+    return f'{field}<p class="none" hidden>{none}</p>'

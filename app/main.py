@@ -33,7 +33,7 @@ def create_app() -> fastapi.FastAPI:
     app.include_router(live.router)
     app.include_router(thumbs.router)
     form = Form(shelf.start_job())
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         build(form),
         path="/",
@@ -45,6 +45,7 @@ def create_app() -> fastapi.FastAPI:
         head=_head(form),
         favicon_path=str(pathlib.Path(__file__).with_name("icon.svg")),
     )
+    return app
 
 
 def build(form: Form) -> gr.Blocks:
@@ -85,7 +86,7 @@ def _head(form: Form) -> str:
     facts: dict[str, Any] = {
         **form.facts(),
         "titles": {path: spec.title for path, spec in fields.specs().items()},
-        "capabilities": {row.name: sorted(row.capabilities) for row in (*FAMILIES.values(), *ADAPTERS.values())},
+        "capabilities": {name: sorted(row.capabilities) for rows in (FAMILIES, ADAPTERS) for name, row in rows.items()},
         "words": say_all("page"),
         "preset": shelf.STARTER,
     }

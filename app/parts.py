@@ -36,4 +36,3 @@ def fine(text: str) -> str:
 def bad(text: str) -> str:
     """The contents of a note that something is wrong."""
     return f'<p class="bad">{html.escape(text)}</p>'
-

@@ -33,7 +33,7 @@ def default_outputs() -> pathlib.Path:
 
 
 def output_folders() -> list[pathlib.Path]:
-    """The default output folder and every other one in use, the latest first, without repetition; missing ones left out."""
+    """The default output folder, then every other one in use, the latest first; missing ones are left out."""
     known = [default_outputs(), *_remembered()]
     return [folder for folder in dict.fromkeys(known) if folder == default_outputs() or folder.is_dir()]
 
@@ -42,7 +42,9 @@ def remember_output_folder(folder: pathlib.Path) -> None:
     """Makes `output_folders` list `folder` from now on, also after a restart."""
     wanted = folder.absolute()
     folders = [wanted, *(known for known in _remembered() if known != wanted)]
-    presets.write(_memory(), json.dumps({"output_folders": [str(known) for known in folders[:MAX_REMEMBERED]]}, indent=2))
+    presets.write(
+        _memory(), json.dumps({"output_folders": [str(known) for known in folders[:MAX_REMEMBERED]]}, indent=2)
+    )
 
 
 def _memory() -> pathlib.Path:
@@ -55,7 +57,7 @@ def _remembered() -> list[pathlib.Path]:
     except (FileNotFoundError, ValueError):
         return []
     folders = data.get("output_folders", []) if isinstance(data, dict) else []
-    return [pathlib.Path(folder) for folder in folders if isinstance(folder, str)]
+    return [pathlib.Path(folder) for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
 
 
 def resolve_outputs(folder: str) -> pathlib.Path:

@@ -53,7 +53,11 @@ def follow(run: RunFolder, sleep: Callable[[float], None] = time.sleep) -> Itera
                 return
         seen_alive = seen_alive or alive
         if not alive and (seen_alive or time.monotonic() - began > START_S):
-            yield {"kind": "failed", "reason": say("quickstart.gone"), "advice": say("quickstart.see_log", path=run.log)}
+            yield {
+                "kind": "failed",
+                "reason": say("quickstart.gone"),
+                "advice": say("quickstart.see_log", path=run.log),
+            }
             return
         sleep(POLL_S)
 
@@ -98,7 +102,9 @@ class Progress:
         self._lengths = {"epochs": event["epochs"], "steps": event["steps"], "prompts": len(event["prompts"])}
         self._line(say("quickstart.lengths", device=event["device"], pictures=event["pictures"], **self._lengths))
         if self._terminal:
-            self._bar = tqdm(total=event["steps"], initial=event["first_step"], unit="step", dynamic_ncols=True, file=sys.stdout)
+            self._bar = tqdm(
+                total=event["steps"], initial=event["first_step"], unit="step", dynamic_ncols=True, file=sys.stdout
+            )
 
     def _show_end(self, event: Event) -> None:
         if self._bar is not None:

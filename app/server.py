@@ -1,5 +1,6 @@
 """Serves the application on this machine only, until Ctrl-C."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -29,10 +30,8 @@ def serve(port: int, *, browser: bool, under_way: "Future[int] | None", then_exi
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
     if under_way is not None and then_exit:
         under_way.add_done_callback(lambda _: setattr(server, "should_exit", True))
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass
     if under_way is not None and then_exit:
         return under_way.result() if under_way.done() else 130
     print(say("cli.ended"), flush=True)

@@ -7,7 +7,16 @@ import gradio as gr
 from app import widgets
 from trainer.job import fields
 
-FONTS = ("system-ui", "Segoe UI", "Hiragino Sans", "Yu Gothic UI", "Meiryo", "Noto Sans CJK JP", "Noto Sans JP", "sans-serif")
+FONTS = (
+    "system-ui",
+    "Segoe UI",
+    "Hiragino Sans",
+    "Yu Gothic UI",
+    "Meiryo",
+    "Noto Sans CJK JP",
+    "Noto Sans JP",
+    "sans-serif",
+)
 
 THEME = gr.themes.Base(
     primary_hue=gr.themes.colors.teal,

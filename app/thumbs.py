@@ -35,12 +35,12 @@ def sign(text: str) -> str:
 
 def is_signed(text: str, key: str) -> bool:
     """Whether `key` is the proof for `text`."""
-    return hmac.compare_digest(sign(text), key)
+    return hmac.compare_digest(sign(text).encode(), key.encode())
 
 
 @router.get("/thumb")
 def thumb(path: str, px: Annotated[int, fastapi.Query(ge=16, le=4096)], key: str) -> fastapi.Response:
-    """The scaled picture as WebP; 403 for an address that was not signed here, 404 for what is no picture (any more)."""
+    """The scaled picture as WebP; 403 for an address not signed here, 404 for what is no picture (any more)."""
     if not is_signed(f"{px}:{path}", key):
         return fastapi.Response(status_code=403)
     try:

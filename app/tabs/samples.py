@@ -13,18 +13,25 @@ TITLE = "tabs.samples"
 
 def build(form: Form) -> None:
     """Lays out the tab."""
-    with parts.part("samples.prompts"):
-        with gr.Row(elem_classes="prompts"):
-            form.grid("samples.prompts")
-            gr.HTML(_example(), elem_classes="example", apply_default_css=False)
+    with parts.part("samples.prompts"), gr.Row(elem_classes="prompts"):
+        form.grid("samples.prompts")
+        gr.HTML(_example(), elem_classes="example", apply_default_css=False)
     with parts.part("samples.how"):
-        form.grid("samples.every_epochs", "samples.baseline", "samples.seed", "samples.steps", "samples.guidance", "samples.negative")
+        form.grid(
+            "samples.every_epochs",
+            "samples.baseline",
+            "samples.seed",
+            "samples.steps",
+            "samples.guidance",
+            "samples.negative",
+        )
     form.rest("samples")
 
 
 def _example() -> str:
     rows = "".join(
-        f"<dt><code>--{letter}</code></dt><dd>{html.escape(text)}</dd>" for letter, text in say_all("samples.option").items()
+        f"<dt><code>--{letter}</code></dt><dd>{html.escape(text)}</dd>"
+        for letter, text in say_all("samples.option").items()
     )
     line = f"<code>{html.escape(say('samples.example'))}</code>"
     return f"<p>{html.escape(say('samples.example_is'))}<br>{line}</p><dl>{rows}</dl>"

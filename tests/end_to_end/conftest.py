@@ -44,10 +44,24 @@ def base_url(playground: pathlib.Path, home: pathlib.Path, outputs: pathlib.Path
     """The address of the running program; when it ends, it must have said nothing on stderr."""
     complaints = playground / "stderr.txt"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(playground), "USERPROFILE": str(playground)}
-    command = [sys.executable, "-m", "app", "--port", "0", "--no-browser", "--home", str(home), "--outputs", str(outputs)]
-    with complaints.open("wb") as stderr, subprocess.Popen(
-        command, cwd=playground, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-    ) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "--port",
+        "0",
+        "--no-browser",
+        "--home",
+        str(home),
+        "--outputs",
+        str(outputs),
+    ]
+    with (
+        complaints.open("wb") as stderr,
+        subprocess.Popen(
+            command, cwd=playground, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
+    ):
         try:
             yield _address(process)
         finally:
@@ -70,7 +84,11 @@ def _address(process: "subprocess.Popen[str]") -> str:
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
     """The Chromium of the distribution where there is one."""
-    found = [path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome") if os.path.exists(path)]
+    found = [
+        path
+        for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+        if os.path.exists(path)
+    ]
     executable = {"executable_path": found[0]} if found else {}
     return {**executable, "args": ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]}
 

@@ -17,7 +17,6 @@ def open_tab(page: Page, name: str) -> None:
     page.locator(f'[role=tab][data-tab-id="{name}"]').click()
 
 
-
 def test_opens_with_the_starter_preset_and_its_plan(ui: Page) -> None:
     expect(ui.locator("#wordmark")).to_have_text("LoRA Atelier")
     expect(ui.locator("#preset input")).to_have_value(re.compile("Starter"))

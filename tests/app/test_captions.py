@@ -1,0 +1,33 @@
+"""Captions are written beside pictures that this program has shown, and nowhere else."""
+
+import pathlib
+
+from app import captions, thumbs
+
+
+def given(path: pathlib.Path, text: str) -> dict[str, str]:
+    """What the page sends for a picture that it was shown."""
+    return {"path": str(path), "key": thumbs.sign(f"caption:{path}"), "text": text}
+
+
+def test_a_caption_is_written_as_utf8_in_one_line(tmp_path: pathlib.Path) -> None:
+    picture = tmp_path / "ねこ.png"
+    picture.touch()
+    answer = captions.save_caption(given(picture, " 白い猫、\n 窓辺 "))
+    assert (answer["ok"], answer["caption"]) == (True, "白い猫、 窓辺")
+    assert (tmp_path / "ねこ.txt").read_text(encoding="utf-8") == "白い猫、 窓辺\n"
+
+
+def test_the_caption_file_that_is_there_is_used(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.caption").write_text("old", encoding="utf-8")
+    captions.save_caption(given(tmp_path / "a.png", "new"))
+    assert (tmp_path / "a.caption").read_text(encoding="utf-8") == "new\n"
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_an_unsigned_path_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    for wrong in ({"key": "0"}, {"path": str(tmp_path / "b.png")}, {"path": None}):
+        assert captions.save_caption({**given(tmp_path / "a.png", "x"), **wrong})["ok"] is False
+    assert [path.name for path in tmp_path.glob("*.txt")] == []

@@ -1,0 +1,103 @@
+"""Each setting has one widget, and what the widgets hold is the job that was put into them."""
+
+import json
+import pathlib
+import re
+
+import gradio as gr
+import pytest
+
+from app import main, plans, shelf
+from app.forms import Form
+from trainer.job import fields, presets
+from trainer.job.fields import Message
+from trainer.job.settings import Job
+
+
+@pytest.fixture(scope="module")
+def form() -> Form:
+    """The form of the real page."""
+    built = Form(shelf.start_job())
+    main.build(built)
+    return built
+
+
+def test_each_setting_is_placed_once_and_in_a_tab(form: Form) -> None:
+    assert sorted(form.widgets) == sorted(fields.specs())
+    assert set(form.tabs.values()) == {"model", "dataset", "training", "samples"}
+
+
+def test_a_setting_placed_twice_is_refused() -> None:
+    with gr.Blocks():
+        form = Form(Job())
+        form.place("adapter.rank")
+        with pytest.raises(AssertionError, match="twice"):
+            form.place("adapter.rank")
+
+
+def test_at_most_twelve_settings_of_the_training_are_basic() -> None:
+    basic = [spec for spec in fields.specs().values() if spec.section == "training" and spec.level == "basic"]
+    assert len(basic) <= 12
+
+
+def test_each_widget_shows_title_and_help_and_no_limits_of_its_own(form: Form) -> None:
+    for path, widget in form.widgets.items():
+        spec = fields.specs()[path]
+        assert (widget.label, widget.info) == (spec.title, spec.help)
+        assert widget.elem_id == "f-" + path.replace(".", "-")
+        assert getattr(widget, "minimum", None) is None
+        assert getattr(widget, "maximum", None) is None
+
+
+@pytest.mark.parametrize("path", sorted(presets.PRESETS.glob("*/*.json")), ids=lambda path: path.stem)
+def test_every_preset_survives_the_form(form: Form, path: pathlib.Path) -> None:
+    job = presets.read(path).job
+    assert form.job(form.fill(job)) == job
+
+
+def test_what_is_typed_is_judged_by_the_declarations(form: Form) -> None:
+    typed = dict(zip(form.widgets, form.fill(Job()), strict=True))
+    typed.update({"adapter.rank": 2000.0, "training.learning_rate": "fast", "training.batch_size": None})
+    with pytest.raises(fields.Invalid) as caught:
+        form.job(list(typed.values()))
+    assert {message.path for message in caught.value.messages} == {
+        "adapter.rank",
+        "training.learning_rate",
+        "training.batch_size",
+    }
+
+
+def test_full_width_digits_are_read(form: Form) -> None:
+    typed = dict(zip(form.widgets, form.fill(Job()), strict=True))
+    typed["training.learning_rate"] = "１ｅ－４"
+    assert form.job(list(typed.values())).training.learning_rate == 1e-4
+
+
+def test_messages_stand_at_their_widgets(form: Form) -> None:
+    shown = form.at_fields([Message("adapter.rank", "one"), Message("adapter.rank", "two"), Message("", "nowhere")])
+    at = list(form.widgets).index("adapter.rank")
+    assert (shown[at]["is_valid"], shown[at]["message"]) == (False, "one\ntwo")
+    assert sum(not each["is_valid"] for each in shown) == 1
+
+
+def test_the_page_knows_where_each_setting_is_and_what_it_is_called(form: Form) -> None:
+    facts = json.loads(json.dumps(dict(form.facts())))
+    assert facts["tabs"]["adapter.rank"] == "model"
+    assert "rank" in facts["find"]["adapter.rank"]
+    assert any("training.epochs" in paths for paths in facts["watchers"].values())
+
+
+def test_no_stylesheet_or_script_asks_another_machine() -> None:
+    folder = pathlib.Path(main.__file__).parent
+    texts = [
+        path.read_text(encoding="utf-8") for kind in ("css", "js", "html", "svg") for path in folder.rglob(f"*.{kind}")
+    ]
+    assert texts
+    assert not [hit for text in texts for hit in re.findall(r"https?://(?!www\.w3\.org/)\S+|@import", text)]
+
+
+def test_a_job_that_is_partly_wrong_still_has_a_plan() -> None:
+    values = {"adapter.rank": 0, "training.epochs": 4, "training.optimizer_args": {"no_such": 1}, "dataset.folder": "x"}
+    job, wrong = plans.possible_job(values)
+    assert (job.training.epochs, job.dataset.folder, job.adapter.rank) == (4, "x", Job().adapter.rank)
+    assert {message.path for message in wrong} == {"adapter.rank", "training.optimizer_args"}

@@ -1,0 +1,37 @@
+"""The folders that are remembered between two starts."""
+
+import pathlib
+
+import pytest
+
+from app import places
+
+
+def test_the_default_output_folder_is_always_listed(tmp_path: pathlib.Path) -> None:
+    assert places.output_folders() == [tmp_path / "outputs"]
+
+
+def test_remembered_folders_come_back_latest_first_without_repetition(tmp_path: pathlib.Path) -> None:
+    for name in ("one", "二", "one"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        places.remember_output_folder(tmp_path / name)
+    assert places.output_folders() == [tmp_path / "outputs", tmp_path / "one", tmp_path / "二"]
+
+
+def test_a_folder_that_is_gone_is_not_listed(tmp_path: pathlib.Path) -> None:
+    places.remember_output_folder(tmp_path / "unplugged drive")
+    assert places.output_folders() == [tmp_path / "outputs"]
+
+
+@pytest.mark.parametrize("content", ["", "not JSON", "[]", '{"output_folders": [1, null]}', '{"output_folders": 5}'])
+def test_a_damaged_memory_is_no_obstacle(tmp_path: pathlib.Path, content: str) -> None:
+    (places.home() / "places.json").write_text(content, encoding="utf-8")
+    assert places.output_folders() == [tmp_path / "outputs"]
+    places.remember_output_folder(tmp_path)
+    assert tmp_path in places.output_folders()
+
+
+def test_the_word_outputs_is_the_default_folder(tmp_path: pathlib.Path) -> None:
+    assert places.resolve_outputs("outputs") == tmp_path / "outputs"
+    assert places.resolve_outputs("~/loras") == tmp_path / "user" / "loras"
+    assert places.resolve_outputs("here") == tmp_path / "user" / "here"
