@@ -1,20 +1,8 @@
 """What the app's tests share: folders of their own."""
 
-import asyncio
 import pathlib
-from collections.abc import Iterator
 
 import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def loop_of_gradio() -> Iterator[None]:
-    """An event loop, since a page that is built outside of a server makes one and never closes it."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
 
 
 @pytest.fixture(autouse=True)

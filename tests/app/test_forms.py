@@ -1,8 +1,10 @@
 """Each setting has one widget, and what the widgets hold is the job that was put into them."""
 
+import asyncio
 import json
 import pathlib
 import re
+from collections.abc import Callable
 
 import gradio as gr
 import pytest
@@ -18,8 +20,17 @@ from trainer.job.settings import Job
 def form() -> Form:
     """The form of the real page."""
     built = Form(shelf.start_job())
-    main.build(built)
+    in_a_loop(lambda: main.build(built))
     return built
+
+
+def in_a_loop(build: Callable[[], object]) -> None:
+    """Builds a page in a running event loop: outside of one gradio makes loops that it never closes."""
+
+    async def run() -> None:
+        build()
+
+    asyncio.run(run())
 
 
 def test_each_setting_is_placed_once_and_in_a_tab(form: Form) -> None:
@@ -28,11 +39,14 @@ def test_each_setting_is_placed_once_and_in_a_tab(form: Form) -> None:
 
 
 def test_a_setting_placed_twice_is_refused() -> None:
-    with gr.Blocks():
-        form = Form(Job())
-        form.place("adapter.rank")
-        with pytest.raises(AssertionError, match="twice"):
+    def build() -> None:
+        with gr.Blocks():
+            form = Form(Job())
             form.place("adapter.rank")
+            with pytest.raises(AssertionError, match="twice"):
+                form.place("adapter.rank")
+
+    in_a_loop(build)
 
 
 def test_at_most_twelve_settings_of_the_training_are_basic() -> None:
