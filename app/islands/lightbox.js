@@ -12,7 +12,7 @@ export class Lightbox {
     this.text = make("span", { class: "lb-text" });
     this.dialog = make(
       "dialog",
-      { class: "lightbox", "aria-label": say("lightbox"), on: { keydown: (e) => this.key(e), click: (e) => this.away(e) } },
+      { class: "lightbox", tabindex: "-1", "aria-label": say("lightbox"), on: { keydown: (e) => this.key(e), click: (e) => this.away(e) } },
       make("div", { class: "lb-stage" }, this.picture),
       make("p", { class: "lb-caption" }, this.title, this.text),
       ...this.buttons(say),
@@ -42,6 +42,7 @@ export class Lightbox {
   open(cellAt, rows, columns, at) {
     Object.assign(this, { cellAt, rows, columns, at });
     if (!this.dialog.open) this.dialog.showModal();
+    this.dialog.focus();
     this.show();
   }
 
@@ -85,14 +86,12 @@ export class Lightbox {
     if (event.target === this.dialog || event.target.classList.contains("lb-stage")) this.dialog.close();
   }
 
-  /** Small pictures are enlarged by a whole number of screen pixels, which keeps their edges even. */
+  /** As large as there is room for, small pictures at most six times their size. */
   fit() {
     const { naturalWidth: width, naturalHeight: height } = this.picture;
     if (!width || !this.dialog.open) return;
     const stage = this.picture.parentElement;
-    const room = Math.min(stage.clientWidth / width, stage.clientHeight / height);
-    const ratio = window.devicePixelRatio || 1;
-    const scale = room >= 1 ? Math.max(1, Math.floor(Math.min(room, 6) * ratio) / ratio) : room;
+    const scale = Math.min(stage.clientWidth / width, stage.clientHeight / height, 6);
     this.picture.style.width = `${Math.floor(width * scale)}px`;
   }
 }

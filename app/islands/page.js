@@ -63,9 +63,12 @@ export function megabytes(say, bytes) {
   return say("megabytes", { n: (bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 }) });
 }
 
-/** The address of a sample of run `key`; with `width` of a picture at least that wide on this screen. */
+const WIDTHS_PX = [96, 192, 384, 768, 1536];
+
+/** The address of a sample of run `key`; with `width` of a picture wide enough for that on this screen. */
 export function sampleAddress(key, sample, width = 0) {
-  const px = Math.ceil(width * (window.devicePixelRatio || 1));
+  const wanted = width * Math.min(2, window.devicePixelRatio || 1);
+  const px = width ? WIDTHS_PX.find((each) => each >= wanted) : 0;
   return `sample/${key}/${encodeURIComponent(sample.file)}?v=${sample.version}${px ? `&w=${px}` : ""}`;
 }
 

@@ -15,7 +15,7 @@ export class RunView {
     Object.assign(this, { root, say, order });
     this.find = (name) => root.querySelector(name);
     this.curve = new LossCurve(this.find(".curves"), (reading) => this.read(reading));
-    this.lightbox = new Lightbox(root, say);
+    this.lightbox = new Lightbox(root.parentElement, say);
     this.connect();
     this.clear();
   }

@@ -1,0 +1,194 @@
+/** The table of epochs × prompts of one run or two. Rows and cells that stay are kept, so nothing flickers. */
+
+import { count, make, sampleAddress } from "./page.js";
+
+const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+export class SampleTable {
+  /** `on.open(cellAt, rows, columns, at)` enlarges a cell; `on.pinned(cells)` tells which ones are chosen. */
+  constructor(table, say, on) {
+    Object.assign(this, { table, say, on });
+    [this.head, this.body] = table.children;
+    table.addEventListener("keydown", (event) => this.move(event));
+    this.clear();
+  }
+
+  clear() {
+    Object.assign(this, { columns: [], shape: "", rows: [], pins: [] });
+    this.head.replaceChildren();
+    this.body.replaceChildren();
+  }
+
+  /** Shows these tables of /samples side by side, pictures `zoom` CSS pixels wide. */
+  show(tables, zoom) {
+    this.zoom = zoom;
+    const columns = columnsOf(tables);
+    const shape = JSON.stringify(columns.map(({ side, text }) => [tables[side].key, text]));
+    if (shape !== this.shape) {
+      this.clear();
+      Object.assign(this, { columns, shape });
+      this.drawHead(tables);
+    }
+    this.table.classList.toggle("pairs", tables.length > 1);
+    const epochs = [...new Set(tables.flatMap((table) => table.rows.map((row) => row.epoch)))].sort((a, b) => a - b);
+    for (const row of this.rows.filter((row) => !epochs.includes(row.epoch))) row.line.remove();
+    const before = new Map(this.rows.map((row) => [row.epoch, row]));
+    this.rows = epochs.map((epoch) => before.get(epoch) ?? this.newRow(epoch, tables));
+    this.rows.forEach((row, place) => {
+      if (this.body.children[place] !== row.line) this.body.insertBefore(row.line, this.body.children[place] ?? null);
+      this.fill(row, tables, columns);
+    });
+    this.markPins();
+  }
+
+  drawHead(tables) {
+    const { say } = this;
+    const sides = tables.length;
+    const starts = this.columns.filter((column) => column.starts);
+    const prompts = starts.map((column) =>
+      make("th", { scope: "col", colspan: sides, class: "new-prompt", title: column.text }, make("span", { class: "prompt", text: column.text })),
+    );
+    this.head.append(make("tr", {}, make("th", { class: "corner", text: say("epoch"), rowspan: sides > 1 ? 2 : null }), ...prompts));
+    if (sides < 2) return;
+    const names = this.columns.map(({ side, starts: first }) =>
+      make("th", { scope: "col", class: first ? "new-prompt" : null, title: tables[side].name },
+        make("span", { class: side ? "side two" : "side" }, make("b", { text: side + 1 }), tables[side].name)),
+    );
+    this.head.append(make("tr", {}, ...names));
+  }
+
+  newRow(epoch, tables) {
+    const step = tables.flatMap((table) => table.rows).find((row) => row.epoch === epoch).step;
+    const name = epoch ? this.say("epoch_n", { epoch }) : this.say("base");
+    const label = make("th", { scope: "row", text: name }, epoch ? make("small", { text: this.say("step_n", { step: count(step) }) }) : null);
+    const cells = this.columns.map((column) => ({ place: make("td", { class: column.starts ? "new-prompt" : null }), told: null, sample: null }));
+    return { epoch, cells, line: make("tr", { class: epoch ? null : "base" }, label, ...cells.map((cell) => cell.place)) };
+  }
+
+  fill(row, tables, columns) {
+    columns.forEach((column, index) => {
+      const table = tables[column.side];
+      const sample = column.place === null ? null : table.rows.find((each) => each.epoch === row.epoch)?.cells[column.place] ?? null;
+      const told = sample ? `${sample.file} ${sample.version}` : "";
+      const cell = row.cells[index];
+      if (cell.told === told) return;
+      const about = sample && { key: table.key, run: tables.length > 1 ? table.name : "" };
+      Object.assign(cell, { told, sample, ...about });
+      cell.place.replaceChildren(...(sample ? this.picture(row, index, cell) : [make("div", { class: "none" })]));
+    });
+  }
+
+  picture(row, column, cell) {
+    const { sample, key } = cell;
+    const image = make("img", {
+      src: sampleAddress(key, sample, this.zoom),
+      alt: sample.text,
+      loading: "lazy",
+      decoding: "async",
+      width: sample.width || null,
+      height: sample.height || null,
+    });
+    const enlarge = (event) => (event.shiftKey ? this.pin(row, column) : this.open(row, column));
+    const first = !this.body.querySelector('.cell[tabindex="0"]') && !row.line.querySelector('.cell[tabindex="0"]');
+    const label = { "aria-label": `${this.title(row, cell)} · ${sample.text}`, title: sample.text };
+    return [
+      make("button", { type: "button", class: "cell", tabindex: first ? "0" : "-1", ...label, on: { click: enlarge } }, image),
+      make("button", { type: "button", class: "pin", tabindex: "-1", text: "⇆", title: this.say("pin"), "aria-label": this.say("pin"), on: { click: () => this.pin(row, column) } }),
+    ];
+  }
+
+  title(row, cell) {
+    const epoch = row.epoch ? this.say("epoch_n", { epoch: row.epoch }) : this.say("base");
+    return [cell.run, epoch, this.say("seed", { seed: cell.sample.seed })].filter(Boolean).join(" · ");
+  }
+
+  /** What the lightbox and the comparison show of a cell, null where there is no picture. */
+  cellAt(row, column) {
+    const cell = this.rows[row]?.cells[column];
+    if (!cell?.sample) return null;
+    return { src: sampleAddress(cell.key, cell.sample), title: this.title(this.rows[row], cell), text: cell.sample.text };
+  }
+
+  open(row, column) {
+    this.on.open((r, c) => this.cellAt(r, c), this.rows.length, this.columns.length, [this.rows.indexOf(row), column]);
+  }
+
+  pin(row, column) {
+    const at = this.pins.findIndex((pin) => pin.row === row && pin.column === column);
+    if (at >= 0) this.pins.splice(at, 1);
+    else this.pins = [...this.pins, { row, column }].slice(-2);
+    this.markPins();
+    this.on.pinned(this.pinned());
+  }
+
+  forget() {
+    this.pins = [];
+    this.markPins();
+    this.on.pinned([]);
+  }
+
+  pinned() {
+    return this.pins.map(({ row, column }) => this.cellAt(this.rows.indexOf(row), column)).filter(Boolean);
+  }
+
+  markPins() {
+    for (const old of this.body.querySelectorAll("td.pinned")) {
+      old.classList.remove("pinned");
+      old.querySelector(".pin").textContent = "⇆";
+    }
+    this.pins.forEach(({ row, column }, index) => {
+      const { place, sample } = row.cells[column];
+      if (!sample) return;
+      place.classList.add("pinned");
+      place.querySelector(".pin").textContent = String(index + 1);
+    });
+  }
+
+  /** New pictures where the zoom asks for finer ones; the browser fetches only those in sight. */
+  resize(zoom) {
+    this.zoom = zoom;
+    for (const { sample, key, place } of this.rows.flatMap((row) => row.cells)) {
+      const image = sample && place.querySelector("img");
+      const address = sample && sampleAddress(key, sample, zoom);
+      if (image && image.getAttribute("src") !== address) image.src = address;
+    }
+  }
+
+  /** The arrow keys go from picture to picture; only one of them is a stop of the tab key. */
+  move(event) {
+    const way = MOVES[event.key];
+    const from = event.target.closest("td");
+    if (!way || !from) return;
+    event.preventDefault();
+    let row = this.rows.findIndex(({ line }) => line === from.parentElement);
+    let column = this.rows[row].cells.findIndex(({ place }) => place === from);
+    do {
+      row += way[0];
+      column += way[1];
+    } while (this.rows[row]?.cells[column] && !this.rows[row].cells[column].sample);
+    const next = this.rows[row]?.cells[column]?.place.querySelector(".cell");
+    if (!next) return;
+    for (const cell of this.body.querySelectorAll('.cell[tabindex="0"]')) cell.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+}
+
+/** One column for each prompt and run; prompts of the same words stand together. */
+function columnsOf(tables) {
+  const [first, second] = tables;
+  const columns = [];
+  const used = new Set();
+  first.prompts.forEach(({ text }, place) => {
+    columns.push({ side: 0, place, text, starts: true });
+    if (!second) return;
+    const twin = second.prompts.findIndex((prompt, index) => prompt.text === text && !used.has(index));
+    used.add(twin);
+    columns.push({ side: 1, place: twin < 0 ? null : twin, text, starts: false });
+  });
+  second?.prompts.forEach(({ text }, place) => {
+    if (used.has(place)) return;
+    columns.push({ side: 0, place: null, text, starts: true }, { side: 1, place, text, starts: false });
+  });
+  return columns;
+}
