@@ -65,7 +65,10 @@ def sample(key: str, file: str, w: Annotated[int, fastapi.Query(ge=0)] = 0) -> R
     """One sample picture as it was made, or, with `w`, a WebP at least that wide where the picture is wider."""
     path = _inside(_known(key).samples, file, SAMPLE_TYPES)
     width = next((width for width in THUMBNAIL_PX if w and width >= w), 0)
-    small = _thumbnail(path, width) if width else None
+    try:
+        small = _thumbnail(path, width) if width else None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+        raise fastapi.HTTPException(404) from error
     if small is None:
         return FileResponse(path, headers=KEPT)
     return Response(small, media_type="image/webp", headers=KEPT)
@@ -109,7 +112,7 @@ def _known(key: str) -> RunFolder:
 
 
 def _inside(folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathlib.Path:
-    """The regular file `name` directly inside `folder`. Raises a 404 for everything else, links leading out included."""
+    """The file `name` directly inside `folder`. Raises a 404 for everything else, links leading out included."""
     there = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
     path = there.get(name)
     if path is None or path.suffix.lower() not in suffixes or not path.is_file():

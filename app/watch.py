@@ -177,16 +177,17 @@ def _paces(events: Sequence[Event]) -> tuple[list[float], list[float]]:
 
 def _rows(events: Iterable[Event]) -> tuple[list[list[Any]], int | None]:
     rows: list[list[Any]] = []
-    back_to = None
+    back_to: int | None = None
     for event in events:
         if event["kind"] == "started":
             # Its steps count from first_step + 1, so everything above first_step is done again.
-            back_to = min(back_to or math.inf, _whole(event.get("first_step")) + 1)
-            rows = [row for row in rows if row[0] < back_to]
+            again = _whole(event.get("first_step")) + 1
+            back_to = again if back_to is None else min(back_to, again)
+            rows = [row for row in rows if row[0] < again]
         if event["kind"] == "step":
             rates = _number(event.get("learning_rate")), _number(event.get("text_encoder_learning_rate"))
             rows.append([_whole(event.get("step")), _number(event.get("loss")), *rates])
-    return rows, None if back_to is None else int(back_to)
+    return rows, back_to
 
 
 def _sample(event: Event) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _sample(event: Event) -> dict[str, Any]:
         "width": _whole(event.get("width_px")),
         "height": _whole(event.get("height_px")),
         # A resumed run may draw a picture again under the same name.
-        "version": int(1000 * (_number(event.get("time")) or 0.0)),
+        "version": _whole(1000 * (_number(event.get("time")) or 0.0)),
     }
 
 
@@ -352,9 +353,8 @@ def _age_s(event: Event) -> float:
 
 def _number(value: object) -> float | None:
     """`value` as a number that JSON can carry, None for anything else (a diverged loss is not a number)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+    return value if usable else None  # type: ignore[return-value]
 
 
 def _whole(value: object) -> int:

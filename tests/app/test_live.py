@@ -1,0 +1,200 @@
+"""The routes by which the page follows runs: what they tell, and that nothing outside of the runs can be had."""
+
+import io
+import os
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import fastapi
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from app import live, places
+from app.tabs import run as run_tab
+from trainer.job.settings import Job
+from trainer.run import events, folder
+from trainer.run.folder import RunFolder
+
+HOSTILE = '"><img src=x onerror=alert(1)> & 桜 {{x}} ${y}'
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """A client of the routes alone."""
+    app = fastapi.FastAPI()
+    app.include_router(live.router)
+    return TestClient(app)
+
+
+def new_run(name: str = "robot", outputs: pathlib.Path | None = None) -> RunFolder:
+    run = folder.create(outputs or places.default_outputs(), name)
+    folder.write_job(run, Job(), {})
+    return run
+
+
+def add_sample(run: RunFolder, text: str = "a robot", size_px: int = 512) -> str:
+    file = run.sample_file("robot", 1, 1, 42)
+    Image.new("RGB", (size_px, size_px), "teal").save(file)
+    size = {"width_px": size_px, "height_px": size_px}
+    events.EventLog(run.events).write(
+        events.Sample(epoch=1, step=10, prompt=1, text=text, seed=42, file=f"samples/{file.name}", **size)
+    )
+    return file.name
+
+
+def listed(client: TestClient) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/runs").json()["runs"]
+    return found
+
+
+def test_runs_of_all_output_folders_are_listed_newest_first(client: TestClient, tmp_path: pathlib.Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    runs = [new_run("old"), new_run("middle", elsewhere), new_run("new")]
+    for age, run in enumerate(reversed(runs)):
+        os.utime(run.job, (time.time() - age, time.time() - age))
+    places.remember_output_folder(elsewhere)
+    assert [run["name"] for run in listed(client)] == ["new", "middle", "old"]
+    assert len({run["key"] for run in listed(client)}) == 3
+    assert [run["state"] for run in listed(client)] == ["waiting"] * 3
+
+
+def test_the_key_of_a_run_stays_the_same(client: TestClient) -> None:
+    run = new_run()
+    assert listed(client)[0]["key"] == live.key_of(run)
+    assert live.find(live.key_of(run)) == run
+
+
+def test_five_hundred_runs_are_listed_soon(client: TestClient) -> None:
+    first = new_run("run 0")
+    log = events.EventLog(first.events)
+    for number in range(1, 400):
+        log.write(events.Step(step=number, epoch=1, loss=0.1, learning_rate=1e-4))
+    log.flush()
+    for number in range(1, 500):
+        target = first.path.with_name(f"run {number}")
+        target.mkdir()
+        shutil.copy(first.job, target)
+        shutil.copy(first.events, target)
+    begun = time.perf_counter()
+    assert len(listed(client)) == 500
+    assert time.perf_counter() - begun < 3
+
+
+def test_live_gives_what_is_new_since_an_offset(client: TestClient) -> None:
+    run = new_run()
+    log = events.EventLog(run.events)
+    log.write(events.Warned(text=HOSTILE))
+    first = client.get(f"/live/{live.key_of(run)}").json()
+    assert first["run"]["name"] == "robot"
+    assert first["warnings"][0]["text"] == HOSTILE
+    log.write(events.Warned(text="later"))
+    later = client.get(f"/live/{live.key_of(run)}?since={first['next']}").json()
+    assert [warning["text"] for warning in later["warnings"]] == ["later"]
+
+
+def test_the_sample_table_is_sent_only_when_it_has_changed(client: TestClient) -> None:
+    run = new_run()
+    add_sample(run, HOSTILE)
+    address = f"/samples/{live.key_of(run)}"
+    table = client.get(address).json()["table"]
+    assert table["prompts"] == [{"prompt": 1, "text": HOSTILE}]
+    assert client.get(address, params={"known": table["version"]}).json()["table"] is None
+
+
+def test_a_sample_comes_whole_or_small_and_may_be_kept(client: TestClient) -> None:
+    run = new_run()
+    address = f"/sample/{live.key_of(run)}/{add_sample(run)}"
+    whole, small = client.get(address), client.get(address, params={"w": 150})
+    assert Image.open(io.BytesIO(whole.content)).size == (512, 512)
+    assert small.headers["content-type"] == "image/webp"
+    assert Image.open(io.BytesIO(small.content)).size == (192, 192)
+    assert "immutable" in small.headers["cache-control"]
+
+
+def test_a_small_sample_is_never_enlarged(client: TestClient) -> None:
+    run = new_run()
+    answer = client.get(f"/sample/{live.key_of(run)}/{add_sample(run, size_px=128)}?w=1000")
+    assert Image.open(io.BytesIO(answer.content)).size == (128, 128)
+
+
+def test_a_broken_sample_is_not_found(client: TestClient) -> None:
+    run = new_run()
+    name = add_sample(run)
+    (run.samples / name).write_bytes(b"no picture")
+    assert client.get(f"/sample/{live.key_of(run)}/{name}?w=96").status_code == 404
+
+
+def test_weights_are_downloads_and_the_log_is_plain_text(client: TestClient) -> None:
+    run = new_run("桜")
+    run.weights_file("桜").write_bytes(b"weights")
+    run.log.write_text("<script>alert(1)</script>\n", encoding="utf-8")
+    answer = client.get(f"/weights/{live.key_of(run)}/桜.safetensors")
+    assert answer.content == b"weights"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    log = client.get(f"/log/{live.key_of(run)}")
+    assert log.headers["content-type"].startswith("text/plain")
+    assert log.headers["x-content-type-options"] == "nosniff"
+    assert log.text == "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../job.json",
+        "..%2fjob.json",
+        "%2e%2e%2fjob.json",
+        "..%5cjob.json",
+        "%2fetc%2fpasswd",
+        "job.json",
+        ".",
+        "..",
+        "%00",
+        "notes.txt",
+        "outside.png",
+        "folder.png",
+    ],
+)
+def test_nothing_but_the_files_of_a_run_can_be_had(client: TestClient, file: str, tmp_path: pathlib.Path) -> None:
+    run = new_run()
+    (run.samples / "notes.txt").write_text("secret")
+    (run.samples / "folder.png").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    if os.name != "nt":
+        (run.samples / "outside.png").symlink_to(tmp_path / "secret.png")
+    for route in ("sample", "weights"):
+        answer = client.get(f"/{route}/{live.key_of(run)}/{file}")
+        assert answer.status_code in (404, 405), answer.text
+        assert b"secret" not in answer.content
+
+
+@pytest.mark.parametrize("key", ["..", "%2e%2e", "robot", "0" * 20, "%2ftmp", "x" * 5000])
+def test_a_key_that_is_no_run_is_not_found(client: TestClient, key: str) -> None:
+    new_run()
+    for route in (f"/live/{key}", f"/samples/{key}", f"/log/{key}", f"/sample/{key}/a.png", f"/weights/{key}/a"):
+        assert client.get(route).status_code == 404
+
+
+def test_islands_give_their_modules_and_nothing_else(client: TestClient) -> None:
+    assert client.get("/islands/page.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/islands/lightbox.css").status_code == 200
+    for file in ("__init__.py", "..%2flive.py", "live_monitor.html"):
+        assert client.get(f"/islands/{file}").status_code == 404
+
+
+def test_stop_leaves_a_request_and_a_run_that_is_gone_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_run()
+    assert run_tab.stop({"run": live.key_of(run)}) == ""
+    assert folder.take_request(run, "stop")
+    wrong: tuple[Any, ...] = ({"run": "nothing"}, {}, {"run": ["x"]}, "text", None)
+    for asked in wrong:
+        assert "does not exist" in run_tab.stop(asked)
+        assert "does not exist" in run_tab.resume(asked)
+
+
+def test_a_run_under_way_is_not_resumed() -> None:
+    run = new_run()
+    with folder.held(run):
+        assert "under way" in run_tab.resume({"run": live.key_of(run)})
