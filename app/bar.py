@@ -55,6 +55,7 @@ def build() -> Bar:
         buttons["download"] = _button("download")
         gr.HTML('<span class="count" role="status"></span>', elem_id="changes", apply_default_css=False)
         buttons["start"] = gr.Button(say("bar.start"), variant="primary", min_width=0, elem_id="start")
+        buttons["anyway"] = gr.Button(elem_id="start-anyway", elem_classes="gone")
     with gr.Row(elem_id="save-as"):
         title = gr.Textbox(label=say("presets.title"), max_lines=1, min_width=0, elem_id="save-title")
         purpose_text = gr.Textbox(label=say("presets.purpose"), max_lines=1, min_width=0, elem_id="save-purpose")
@@ -103,7 +104,9 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     start.click(
         functools.partial(_summary, form), all_fields, bar.notice, show_progress="hidden", api_visibility="private"
     )
-    on(start.click, functools.partial(_start, form), all_fields, [tabs], validator=functools.partial(_validate, form))
+    for button, anyway in ((start, False), (bar.buttons["anyway"], True)):
+        do = functools.partial(_start, form, anyway)
+        on(button.click, do, all_fields, [tabs], validator=functools.partial(_validate, form))
     form.on_change([*plans.data_paths(), *plans.LENGTH], plans.line, bar.buttons["line"])
 
 
@@ -217,8 +220,13 @@ def _summary(form: Form, *given: Any) -> str:
     return summary(form, faults) if faults else ""
 
 
-def _start(form: Form, *given: Any) -> list[Any]:
+def _start(form: Form, anyway: bool, *given: Any) -> list[Any]:
     job: Job = form.job(given)
+    others = [] if anyway else jobs.under_way()
+    if others:
+        names = ", ".join(run.name for run in others)
+        button = f'<button type="button" data-press="start-anyway">{html.escape(say("bar.start_anyway"))}</button>'
+        return [gr.skip(), notice("warning", [button], say("bar.busy", names=names)), ""]
     try:
         run = jobs.start(job)
     except OSError as error:

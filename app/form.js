@@ -167,6 +167,8 @@ window.atelier = (() => {
   function clicked(event) {
     const jump = event.target.closest?.("[data-go]");
     if (jump) go(jump.dataset.go);
+    const other = event.target.closest?.("[data-press]");
+    if (other) press(other.dataset.press);
     if (event.target.closest?.("[data-close-notice]")) event.target.closest(".notice")?.remove();
   }
 

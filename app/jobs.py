@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import trainer
-from app import places
+from app import places, watch
 from trainer.dataset import folders
 from trainer.job.settings import Job
 from trainer.run import folder
@@ -27,6 +27,12 @@ def start(job: Job) -> RunFolder:
     places.remember_output_folder(outputs)
     _spawn(run)
     return run
+
+
+def under_way() -> list[RunFolder]:
+    """The runs in the known output folders whose trainer is at work or about to be."""
+    runs = (run for outputs in places.output_folders() for run in folder.list_runs(outputs))
+    return [run for run in runs if watch.overview(run)["state"] in ("waiting", "running")]
 
 
 def resume(run: RunFolder) -> None:

@@ -60,16 +60,20 @@ def _part(sign: str, number: int, words: str) -> str:
 
 def parts(plan: Plan, job: Job) -> list[tuple[str, int, str]]:
     """(sign, number, words) for each part of the sum that leads to the number of steps."""
-    found = [("", plan.pictures, say("plan.pictures"))]
+    found = [_counted("", plan.pictures, "plan.pictures")]
     if plan.repeated != plan.pictures:
-        found.append(("→", plan.repeated, say("plan.repeated")))
+        found.append(_counted("→", plan.repeated, "plan.repeated"))
     if job.training.gradient_accumulation > 1:
-        found.append(("→", plan.batches_per_epoch, say("plan.batches", size=job.training.batch_size)))
+        found.append(_counted("→", plan.batches_per_epoch, "plan.batches", size=job.training.batch_size))
     key = "plan.steps_per_epoch" if _one_by_one(job) else "plan.steps_of"
-    found.append(("→", plan.steps_per_epoch, say(key, size=job.training.batch_size)))
+    found.append(_counted("→", plan.steps_per_epoch, key, size=job.training.batch_size))
     if not job.training.steps:
-        return [*found, ("×", plan.epochs, say("plan.epochs")), ("=", plan.steps, say("plan.steps"))]
-    return [*found, ("→", plan.steps, say("plan.until", epochs=plan.epochs))]
+        return [*found, _counted("×", plan.epochs, "plan.epochs"), _counted("=", plan.steps, "plan.steps")]
+    return [*found, _counted("→", plan.steps, "plan.until", epochs=plan.epochs)]
+
+
+def _counted(sign: str, number: int, key: str, **values: object) -> tuple[str, int, str]:
+    return sign, number, say(f"{key}_one" if number == 1 else key, **values)
 
 
 def _one_by_one(job: Job) -> bool:

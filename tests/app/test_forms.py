@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import pytest
@@ -25,12 +26,16 @@ def form() -> Form:
 
 
 def in_a_loop(build: Callable[[], object]) -> None:
-    """Builds a page in a running event loop: outside of one gradio makes loops that it never closes."""
+    """Builds a page in a running event loop: outside of one gradio makes loops that it never closes.
+
+    In a thread of its own, since browser tests in the same process leave a loop running in this one.
+    """
 
     async def run() -> None:
         build()
 
-    asyncio.run(run())
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, run()).result()
 
 
 def test_each_setting_is_placed_once_and_in_a_tab(form: Form) -> None:

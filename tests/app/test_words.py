@@ -7,7 +7,7 @@ import app
 from app.words import table
 
 FOLDER = pathlib.Path(app.__file__).parent
-PREFIXES = ("islands.", "choices.", "samples.option.", "page.", "tabs.")
+PREFIXES = ("plan.", "islands.", "choices.", "samples.option.", "page.", "tabs.")
 
 
 def asked() -> set[str]:

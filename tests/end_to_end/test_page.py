@@ -4,12 +4,15 @@ import contextlib
 import http.client
 import pathlib
 import re
+import shutil
 import urllib.parse
 
 from playwright.sync_api import Page, expect
 
 from app.words import say
 from tests.end_to_end.conftest import reopen
+from trainer.job.settings import Job
+from trainer.run import folder
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -120,3 +123,14 @@ def test_a_foreign_host_name_is_refused(base_url: str) -> None:
 def test_thumbnails_need_a_signed_address(ui: Page, base_url: str) -> None:
     answer = ui.request.get(f"{base_url}/thumb?path=/etc/hostname&px=256&key=0")
     assert (answer.status, answer.text()) == (403, "")
+
+
+def test_a_second_training_is_not_started_by_chance(ui: Page, outputs: pathlib.Path) -> None:
+    other = folder.create(outputs, "the other one")
+    folder.write_job(other, Job(), {})
+    with folder.held(other):
+        ui.click("#start")
+        expect(ui.locator(".notice.warning")).to_contain_text("the other one")
+        expect(ui.locator(".notice.warning [data-press]")).to_have_text(say("bar.start_anyway"))
+    assert [run.name for run in folder.list_runs(outputs)] == ["the other one"]
+    shutil.rmtree(other.path)
