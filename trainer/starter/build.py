@@ -34,7 +34,7 @@ from trainer.starter.export import export
 from trainer.starter.words import read_tokenizer, write_tokenizer
 from trainer.starter.world import WORDS, Scene, draw, random_scene
 
-AUTOENCODER_STEPS, TEXT_STEPS, DENOISER_STEPS, DECODER_STEPS = 3000, 600, 4200, 1500
+AUTOENCODER_STEPS, TEXT_STEPS, DENOISER_STEPS, DECODER_STEPS = 3000, 600, 4000, 1500
 PICTURES, CHUNK = 24_000, 500
 
 
@@ -126,7 +126,8 @@ def _encode_chunk(vae: AutoencoderKL, numbers: range, file: Path) -> None:
     latents = []
     for first in range(numbers.start, numbers.stop, 20):
         drawn = [draw(*training_scene(number)) for number in range(first, min(first + 20, numbers.stop))]
-        latents.append(encode_pictures(vae, picture_tensor(drawn))[0].half())
+        with torch.autocast(vae.device.type, torch.bfloat16):
+            latents.append(encode_pictures(vae, picture_tensor(drawn))[0].half())
     torch.save(torch.cat(latents), file.with_suffix(".part"))
     os.replace(file.with_suffix(".part"), file)
 

@@ -70,7 +70,7 @@ def train(course: Course, bench: Bench) -> bool:
     """Trains to the end and leaves the averaged weights in the module; False where `stop_after` cut it short."""
     module = course.module.to(bench.device).train()
     weights = [weight for weight in module.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=course.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(weights, lr=course.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = [weight.detach().clone() for weight in weights]
     state_file = bench.work / f"{course.name}.pt"
     first = _resume(state_file, optimizer, weights, average)

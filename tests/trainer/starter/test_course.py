@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.starter.course import Bench, Course, learning_rate_at, train
+from trainer.starter.course import Bench, Course, Crew, learning_rate_at, train
 from trainer.starter.denoiser import new_text_encoder, text_course
 from trainer.starter.words import read_tokenizer, write_tokenizer
 from trainer.starter.world import WORDS
@@ -82,3 +82,24 @@ def test_the_learning_rate_rises_and_falls() -> None:
     rates = [learning_rate_at(course, step) for step in range(course.steps)]
     assert rates[0] < max(rates)
     assert rates[-1] < 0.05 * max(rates)
+
+
+def test_a_crew_goes_on_with_the_mean_of_all_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def two_like_this_one(gradients: torch.Tensor) -> None:
+        gradients.mul_(2)
+
+    def taken(crew: Crew) -> torch.Tensor:
+        folder = tmp_path / str(crew.size)
+        folder.mkdir()
+        course = replace(small_course(), seed=0, loss=lambda drawn, _: course.module(drawn).square().mean())
+        train(course, Bench(CPU, folder, crew=crew))
+        return trained_weights(course)
+
+    monkeypatch.setattr("trainer.starter.course.distributed.all_reduce", two_like_this_one)
+    assert torch.equal(taken(Crew(0, 1)), taken(Crew(0, 2)))
+
+
+def test_only_the_first_of_a_crew_writes_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.starter.course.distributed.all_reduce", lambda gradients: None)
+    train(small_course(), Bench(CPU, tmp_path, crew=Crew(1, 2)))
+    assert not list(tmp_path.iterdir())
