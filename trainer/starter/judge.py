@@ -35,26 +35,26 @@ class Schooling:
     """How much the judge learns: pictures, how many of them through the autoencoder, steps, pictures of its exam."""
 
     pictures: int = 12_000
-    through_autoencoder: int = 2_400
-    steps: int = 1_500
+    through_autoencoder: int = 1_200
+    steps: int = 900
     exam: int = 800
 
 
 class Judge(nn.Module):
-    """Sees a picture at 64 px, in [-1, 1]; gives logits for each head."""
+    """Sees a picture of 64 px, in [-1, 1]; gives logits for each head."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (3, 24, 48, 96, 128)
-        layers: list[nn.Module] = []
+        widths = (32, 64, 96, 128)
+        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 5, 2, padding=2), nn.BatchNorm2d(widths[0]), nn.ReLU()]
         for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, 192), nn.ReLU())
         self.heads = nn.ModuleDict({name: nn.Linear(192, len(values)) for name, values in HEADS.items()})
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Returns the logits of each head for (n, 3, 128, 128) pictures."""
-        seen = self.trunk(F.avg_pool2d(pictures, 2))
+        """Returns the logits of each head for (n, 3, 64, 64) pictures."""
+        seen = self.trunk(pictures)
         return {name: head(seen) for name, head in self.heads.items()}
 
 
@@ -108,15 +108,19 @@ def to_bytes(pictures: Tensor) -> Tensor:
     return ((pictures.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
 
+def halved(pictures: Tensor) -> Tensor:
+    """Returns uint8 pictures at half their size."""
+    return torch.cat([F.avg_pool2d(part.float(), 2).round().to(torch.uint8) for part in pictures.split(256)])
+
+
 def _disturbed(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Returns signed pictures shifted a little, some of them blurred, noisy or off in brightness."""
-    shift = torch.randint(-6, 7, (2,), generator=generator).tolist()
-    pictures = F.pad(pictures, (8, 8, 8, 8), mode="replicate")[
-        :, :, 8 + shift[0] : 136 + shift[0], 8 + shift[1] : 136 + shift[1]
-    ]
+    shift = torch.randint(-3, 4, (2,), generator=generator).tolist()
+    across, down = slice(4 + shift[0], 68 + shift[0]), slice(4 + shift[1], 68 + shift[1])
+    pictures = F.pad(pictures, (4, 4, 4, 4), mode="replicate")[:, :, across, down]
     pick = torch.rand((len(pictures), 1, 1, 1), generator=generator)
     blurred = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    pictures = torch.where(pick < 0.3, blurred, pictures)
+    pictures = torch.where(pick < 0.3, (blurred + pictures) / 2, pictures)
     noise = torch.randn(pictures.shape, generator=generator) * 0.12 * torch.rand(pick.shape, generator=generator)
     brightness = (torch.rand(pick.shape, generator=generator) - 0.5) * 0.12
     return (pictures + noise + brightness).clamp(-1, 1)
@@ -148,7 +152,7 @@ def verdicts(judge: Judge, pictures: Tensor) -> list[dict[str, str]]:
     judge.eval()
     device, out = next(judge.parameters()).device, []
     for part in pictures.split(64):
-        seen = {name: logits.argmax(1).tolist() for name, logits in judge(as_signed(part, device)).items()}
+        seen = {name: logits.argmax(1).tolist() for name, logits in judge(as_signed(halved(part), device)).items()}
         out += [{name: HEADS[name][seen[name][n]] for name in HEADS} for n in range(len(part))]
     return out
 
@@ -210,6 +214,7 @@ def _school(judge: Judge, vae: AutoencoderKL, folder: Path, schooling: Schooling
         count = schooling.through_autoencoder
         pictures = torch.cat([pictures, _through(vae, pictures[:count], 8)])
         answers = torch.cat([answers, answers[:count]])
+    pictures = halved(pictures)
     course = judge_course(judge, (pictures, answers), schooling.steps)
     train(course, Bench(vae.device, folder))
     (folder / "judge.pt").unlink(missing_ok=True)
@@ -230,8 +235,11 @@ def _settle(judge: Judge, pictures: Tensor) -> None:
 
 
 def _fingerprint(vae: AutoencoderKL, schooling: Schooling) -> str:
-    """Returns a short name for the judge that belongs to this autoencoder."""
+    """Returns a short name for the judge that belongs to this autoencoder's latents.
+
+    The decoder is left out: more training of it alone does not make another judge necessary.
+    """
     digest = hashlib.sha256(repr((schooling, HEADS)).encode())
-    for name, weight in sorted(vae.state_dict().items()):
+    for name, weight in sorted(vae.encoder.state_dict().items()):
         digest.update(name.encode() + weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]
