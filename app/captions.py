@@ -17,7 +17,7 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     The path must carry the proof (`key`) that this process has shown that picture.
     """
     path, text = pathlib.Path(str(given.get("path"))), " ".join(str(given.get("text")).split())
-    if not thumbs.is_signed(f"caption:{path}", str(given.get("key"))) or not path.is_file():
+    if not thumbs.is_signed(str(path), str(given.get("key"))) or not path.is_file():
         return {"ok": False, "message": say("captions.refused")}
     target = caption_path(path)
     try:

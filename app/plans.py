@@ -1,17 +1,21 @@
 """What the page shows of a data set and of the plan made from it."""
 
+import functools
 import html
+import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from app import thumbs
 from app.forms import Values
 from app.words import say
+from trainer.dataset import folders
 from trainer.dataset.plan import Plan, make_plan
 from trainer.dataset.scan import Picture, Scan, Subset, scan
 from trainer.job import fields
 from trainer.job.fields import Invalid, Message
-from trainer.job.settings import Job
+from trainer.job.settings import Dataset, Job
 
 MOST_PICTURES = 5000
 
@@ -44,10 +48,26 @@ def line(values: Values) -> str:
     if wrong:
         titles = [specs[message.path].title for message in wrong if message.path in specs]
         return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(titles))))
-    plan = make_plan(job)
+    plan = make_plan(job, _scan_as_of(job.dataset, _changed(job.dataset.folder)))
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
     return "".join(("<p>", *(_part(*part) for part in parts(plan, job)), "</p>"))
+
+
+@functools.lru_cache(maxsize=2)
+def _scan_as_of(settings: Dataset, changed: tuple[tuple[str, int], ...]) -> Scan:
+    """The scan of a data set that looks as `changed` says: for counts, thousands of pictures are read only once."""
+    return scan(settings)
+
+
+def _changed(folder: str) -> tuple[tuple[str, int], ...]:
+    """When each folder of a data set was last changed; the time of asking where that cannot be read."""
+    try:
+        with os.scandir(folders.resolve(folder)) as entries:
+            inner = [(entry.path, entry.stat().st_mtime_ns) for entry in entries]
+        return (("", folders.resolve(folder).stat().st_mtime_ns), *sorted(inner))
+    except (OSError, ValueError):
+        return (("", time.time_ns()),)
 
 
 def _paragraph(text: str) -> str:
@@ -85,13 +105,14 @@ def view(values: Values) -> tuple[dict[str, Any], dict[str, Any]]:
     job, _ = possible_job(values)
     found = scan(job.dataset)
     plan = make_plan(job, found)
-    pictures = [_picture(picture) for subset in found.subsets for picture in subset.pictures]
+    pictures = [_picture(picture, at) for at, subset in enumerate(found.subsets) for picture in subset.pictures]
+    directories = [str(subset.folder) for subset in found.subsets]
     overview = {
         "subsets": [_subset(subset) for subset in found.subsets],
         "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
         "problems": [{"level": p.level, "text": p.text, "advice": p.advice} for p in plan.problems],
     }
-    return overview, {"folder": str(found.folder), "count": found.pictures, "pictures": pictures[:MOST_PICTURES]}
+    return overview, {"folders": directories, "pictures": pictures[:MOST_PICTURES]}
 
 
 def _subset(subset: Subset) -> Mapping[str, Any]:
@@ -106,17 +127,16 @@ def _subset(subset: Subset) -> Mapping[str, Any]:
     }
 
 
-def _picture(picture: Picture) -> Mapping[str, Any]:
+def _picture(picture: Picture, folder: int) -> Mapping[str, Any]:
+    # A large data set has thousands of these: nothing is said twice.
     return {
+        "folder": folder,
         "name": picture.path.name,
-        "path": str(picture.path),
-        "key": thumbs.sign(f"caption:{picture.path}"),
-        "thumb": thumbs.thumb_url(picture.path),
-        "large": thumbs.thumb_url(picture.path, thumbs.LARGE_PX),
         "w": picture.width_px,
         "h": picture.height_px,
         "caption": picture.caption,
         "own": picture.caption_path is not None,
+        **thumbs.ticket(picture.path),
     }
 
 

@@ -9,6 +9,11 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   translate(element, say);
 
   const view = () => props.value || null;
+  const pathOf = picture => {
+    const folder = view().folders[picture.folder];
+    return folder + (folder.includes("\\") ? "\\" : "/") + picture.name;
+  };
+  const address = (picture, px) => "thumb?" + new URLSearchParams({path: pathOf(picture), key: picture.key, at: picture.at, px});
 
   function draw() {
     find(".dataset").classList.toggle("waiting", !view());
@@ -34,7 +39,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   function tile(picture, index) {
-    const image = make("img", {src: picture.thumb, alt: "", loading: "lazy", decoding: "async"});
+    const image = make("img", {src: address(picture, 256), alt: "", loading: "lazy", decoding: "async"});
     return make("button", {type: "button", class: "tile", title: picture.name, "aria-label": picture.name, on: {click: () => enlarge(index)}},
       make("span", {class: "frame"}, image),
       make("span", {class: picture.own ? "caption" : "caption borrowed", text: picture.caption || say("no_caption")}));
@@ -44,7 +49,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const pictures = view().pictures;
     open = (index + pictures.length) % pictures.length;
     const picture = pictures[open];
-    find("figure img").src = picture.large;
+    find("figure img").src = address(picture, 1280);
     find("figure img").alt = picture.caption;
     write(find("#picture-name"), picture.name);
     write(find(".facts"), say("facts", {width: picture.w, height: picture.h, number: open + 1, all: pictures.length}));
@@ -57,7 +62,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   async function save() {
     const picture = view().pictures[open];
     const text = find("textarea").value;
-    const answer = await server.save_caption({path: picture.path, key: picture.key, text});
+    const answer = await server.save_caption({path: pathOf(picture), key: picture.key, text});
     write(find(".state"), answer.message);
     if (!answer.ok) return;
     Object.assign(picture, {caption: answer.caption, own: true});
