@@ -106,8 +106,7 @@ export function path(context, curve, value, y, { stroke, width, dash = [], sprea
   context.lineJoin = "round";
   context.setLineDash(dash);
   context.beginPath();
-  const dense = curve.to - curve.from > 2 * curve.width;
-  if (dense) densePath(context, curve, value, y, spread);
+  if (curve.dense()) densePath(context, curve, value, y, spread);
   else sparsePath(context, curve, value, y);
   context.stroke();
   context.setLineDash([]);

@@ -128,6 +128,11 @@ export class LossCurve {
     this.read();
   }
 
+  /** Whether several steps share a pixel. */
+  dense() {
+    return this.to - this.from > 2 * this.width;
+  }
+
   colour(name) {
     return this.style.getPropertyValue(`--curve-${name}`).trim();
   }
@@ -141,7 +146,7 @@ export class LossCurve {
     this.drawEpochs(context, box);
     this.drawSteps(context, height);
     this.clip(context, box);
-    path(context, this, (index) => this.rows[index][1], y, { stroke: this.colour("raw"), width: 1, spread: true });
+    path(context, this, (index) => this.rows[index][1], y, { stroke: this.colour(this.dense() ? "raw-dense" : "raw"), width: 1, spread: true });
     path(context, this, (index) => this.smooth[index], y, { stroke: this.colour("accent"), width: 2 });
     this.drawChecks(context, y);
     if (this.hover !== null) this.dot(context, this.hover, y(this.smooth[this.hover]));

@@ -52,11 +52,13 @@ export function span(say, seconds) {
   return say("hours_minutes", { h: Math.floor(minutes / 60), m: minutes % 60 });
 }
 
-/** When something was: the time of day today, otherwise the date with it. */
+/** When something was: the time of day, before today with the date, before this year with the year. */
 export function moment(seconds) {
   const then = new Date(1000 * seconds);
-  const today = then.toDateString() === new Date().toDateString();
-  return then.toLocaleString(undefined, today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+  const now = new Date();
+  if (then.toDateString() === now.toDateString()) return then.toLocaleTimeString(undefined, { timeStyle: "short" });
+  const year = then.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+  return then.toLocaleString(undefined, { month: "short", day: "numeric", ...year, hour: "numeric", minute: "2-digit" });
 }
 
 export function megabytes(say, bytes) {

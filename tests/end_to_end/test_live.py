@@ -1,0 +1,254 @@
+"""A real training, from Start to Stop, seen in a real browser; and run folders that want to break the page."""
+
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from app.words import say
+from tests.end_to_end.conftest import ROOT, reopen
+from trainer.job.settings import Job
+from trainer.run import events, folder
+from trainer.run.folder import RunFolder, is_alive, list_runs, request
+
+PATIENCE_MS = 120_000
+HOSTILE = '"><img src=x onerror="window.broken=1"> & 桜 {{x}} ${y} `z`'
+PROMPTS = "mecha robot, plain red background --s 2\na big red cat --s 2"
+
+
+class Gui:
+    """The program in a process of its own that can be killed and started again at the same address."""
+
+    def __init__(self, home: pathlib.Path) -> None:
+        self.home = home
+        self.outputs = home / "outputs"
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Starts the program and returns once it says that it is ready."""
+        command = [sys.executable, "-m", "app", "--port", str(self.port), "--no-browser"]
+        command += ["--home", str(self.home / "home"), "--outputs", str(self.outputs)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        assert self.address in self.process.stdout.readline()
+
+    def kill(self) -> None:
+        """Ends the program without a word of warning."""
+        self.process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        self.process.wait(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def gui(tmp_path: pathlib.Path) -> Iterator[Gui]:
+    """The running program; afterwards it and every training that it started are ended."""
+    program = Gui(tmp_path)
+    program.start()
+    yield program
+    program.kill()
+    for run in list_runs(program.outputs):
+        request(run, "stop")
+        wait_until_ended(run)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own, in which no error may occur and from which no request may leave this machine."""
+    context = browser.new_context(locale="en-US", reduced_motion="reduce", viewport={"width": 1440, "height": 900})
+    wrong: list[str] = []
+    context.on("weberror", lambda error: wrong.append(str(error.error)))
+    context.on("request", lambda asked: wrong.append(asked.url) if not is_here(asked.url) else None)
+    yield context.new_page()
+    context.close()
+    assert not wrong
+
+
+def is_here(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:"))
+
+
+def wait_until_ended(run: RunFolder) -> None:
+    for _ in range(600):
+        if not is_alive(run):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{run.name} goes on")
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.locator(f'[role=tab][data-tab-id="{name}"]').click()
+
+
+def steps_shown(page: Page) -> int:
+    return int(page.locator(".curves").get_attribute("data-points") or 0)
+
+
+def wait_for_steps(page: Page, steps: int) -> None:
+    """Waits until the curve has at least so many points."""
+    page.wait_for_function(
+        "steps => Number(document.querySelector('.curves')?.dataset.points ?? 0) >= steps",
+        arg=steps,
+        timeout=PATIENCE_MS,
+    )
+
+
+def small_job(page: Page, pictures: pathlib.Path) -> None:
+    """Fills in a training of three pictures whose epochs take seconds and that would take minutes to end."""
+    page.fill("#f-output-name input", "a robot")
+    open_tab(page, "dataset")
+    page.fill("#f-dataset-folder input", str(pictures))
+    open_tab(page, "training")
+    page.fill("#f-training-epochs input", "300")
+    page.fill("#f-training-batch_size input", "1")
+    open_tab(page, "samples")
+    page.fill("#f-samples-prompts textarea", PROMPTS)
+    page.locator("#f-samples-prompts textarea").blur()
+
+
+def three_pictures(parent: pathlib.Path) -> pathlib.Path:
+    target = parent / "pictures" / "2_mecha robot"
+    target.mkdir(parents=True)
+    source = next((ROOT / "trainer" / "starter" / "dataset").iterdir())
+    for picture in sorted(source.glob("*.png"))[:3]:
+        shutil.copy(picture, target)
+        shutil.copy(picture.with_suffix(".txt"), target)
+    return target.parent
+
+
+def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program(
+    gui: Gui, page: Page, tmp_path: pathlib.Path
+) -> None:
+    reopen(page, gui.address)
+    small_job(page, three_pictures(tmp_path))
+    page.click("#start")
+    expect(page.locator(".run .name h2")).to_have_text("a robot", timeout=PATIENCE_MS)
+    wait_for_steps(page, 5)
+    expect(page.locator(".run .state span")).to_have_text(say("islands.live_monitor.state_running"))
+    expect(page.locator(".run .stop")).to_be_visible()
+    thumbnail = page.locator(".sample-row .thumb img").first
+    expect(thumbnail).to_be_visible(timeout=PATIENCE_MS)
+    assert thumbnail.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+    reopen(page, gui.address)
+    open_tab(page, "run")
+    wait_for_steps(page, 5)
+    second = page.context.new_page()
+    reopen(second, gui.address)
+    open_tab(second, "run")
+    wait_for_steps(second, 5)
+    second.close()
+
+    gui.kill()
+    expect(page.locator(".monitor .lost")).to_be_visible(timeout=30_000)
+    seen = steps_shown(page)
+    (run,) = list_runs(gui.outputs)
+    assert is_alive(run)
+    gui.start()
+    expect(page.locator(".monitor .lost")).to_be_hidden(timeout=PATIENCE_MS)
+    wait_for_steps(page, seen + 3)
+    reopen(page, gui.address)
+    open_tab(page, "run")
+    wait_for_steps(page, seen + 3)
+
+    compare_two_epochs(page)
+    open_tab(page, "run")
+    page.click(".run .stop")
+    expect(page.locator(".run .state span")).to_have_text(
+        say("islands.live_monitor.state_stopped"), timeout=PATIENCE_MS
+    )
+    expect(page.locator(".run .resume")).to_be_visible()
+    with page.expect_download() as download:
+        page.locator(".files a").first.click()
+    assert download.value.path().stat().st_size > 10_000
+    wait_until_ended(run)
+    at_stop = steps_shown(page)
+
+    page.click(".run .resume")
+    wait_for_steps(page, at_stop + 2)
+    expect(page.locator(".run .state span")).to_have_text(say("islands.live_monitor.state_running"))
+    page.click(".run .stop")
+    expect(page.locator(".run .resume")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def compare_two_epochs(page: Page) -> None:
+    """The base row stands first; two pictures can be laid over each other and the bar between them moved by keys."""
+    open_tab(page, "compare")
+    rows = page.locator(".compare tbody tr")
+    expect(rows.nth(1)).to_be_visible(timeout=PATIENCE_MS)
+    expect(rows.first.locator("th")).to_have_text(say("islands.sample_grid.base"))
+    rows.nth(0).locator(".cell").first.click(modifiers=["Shift"])
+    rows.nth(1).locator(".cell").first.click(modifiers=["Shift"])
+    stage = page.locator(".before-after .ba-stage")
+    expect(stage).to_be_visible()
+    page.keyboard.press("Home")
+    expect(stage).to_have_attribute("style", re.compile(r"--cut: 0%"))
+    page.keyboard.press("Escape")
+    expect(stage).to_be_hidden()
+    rows.nth(0).locator(".cell").first.click()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".compare .lb-title")).to_contain_text("Epoch 1")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".compare .lb-text")).to_contain_text("a big red cat")
+    page.keyboard.press("Escape")
+
+
+@pytest.fixture
+def hostile_run(outputs: pathlib.Path) -> Iterator[RunFolder]:
+    """A failed run whose every text wants to be more than text."""
+    run = folder.create(outputs, HOSTILE.replace("/", "").replace('"', "'") if sys.platform != "win32" else "hostile")
+    folder.write_job(run, Job(), {})
+    run.log.write_text(HOSTILE + "\n", encoding="utf-8")
+    log = events.EventLog(run.events)
+    lengths = {"first_step": 0, "steps": 4, "steps_per_epoch": 2, "epochs": 2, "pictures": 1}
+    log.write(events.Started(name="x", prompts=[HOSTILE], device="cpu", **lengths))
+    for epoch in (0, 1):
+        file = run.sample_file("x#?%", epoch, 1, 42)
+        Image.new("RGB", (128, 128), "teal").save(file)
+        made = {"epoch": epoch, "step": epoch * 2, "prompt": 1, "seed": 42, "width_px": 128, "height_px": 128}
+        log.write(events.Sample(text=HOSTILE, file=f"samples/{file.name}", **made))
+    log.write(events.Step(step=1, epoch=1, loss=0.5, learning_rate=1e-4))
+    log.write(events.Warned(text=HOSTILE))
+    log.write(events.Failed(reason=HOSTILE, advice=HOSTILE))
+    yield run
+    shutil.rmtree(run.path)
+
+
+def test_no_text_of_a_run_becomes_more_than_text(ui: Page, hostile_run: RunFolder) -> None:
+    open_tab(ui, "run")
+    ui.locator(".run-name", has_text=hostile_run.name).click()
+    expect(ui.locator(".run .name h2")).to_have_text(hostile_run.name)
+    expect(ui.locator(".failure strong")).to_have_text(HOSTILE)
+    expect(ui.locator(".warning li")).to_have_text(HOSTILE)
+    ui.locator(".failure .show-log").click()
+    expect(ui.locator(".log-card pre")).to_have_text(HOSTILE)
+    ui.locator(".sample-row .thumb").first.click()
+    expect(ui.locator(".monitor .lb-text")).to_have_text(HOSTILE)
+    ui.keyboard.press("Escape")
+    open_tab(ui, "compare")
+    option = ui.locator(".compare select.first option", has_text=hostile_run.name).get_attribute("value")
+    ui.locator(".compare select.first").select_option(value=option)
+    expect(ui.locator(".compare .prompt")).to_have_text(HOSTILE)
+    assert ui.evaluate("window.broken") is None
+    for image in ui.locator(".compare td img").all():
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+
+
+def test_without_any_run_both_tabs_say_what_to_do(gui: Gui, page: Page) -> None:
+    reopen(page, gui.address)
+    open_tab(page, "run")
+    expect(page.locator(".monitor .empty strong")).to_have_text(say("islands.live_monitor.empty"))
+    open_tab(page, "compare")
+    expect(page.locator(".compare .empty strong")).to_have_text(say("islands.sample_grid.empty"))
