@@ -6,6 +6,7 @@ nothing that a client sends ever becomes part of a path.
 
 import hashlib
 import io
+import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -29,7 +30,7 @@ router = fastapi.APIRouter()
 
 def key_of(run: RunFolder) -> str:
     """The name of `run` in addresses: the same for the same folder, on every page and after every restart."""
-    return hashlib.blake2s(str(run.path.resolve()).encode(), digest_size=10).hexdigest()
+    return hashlib.blake2s(os.path.realpath(run.path).encode(), digest_size=10).hexdigest()
 
 
 def find(key: str) -> RunFolder | None:

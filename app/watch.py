@@ -23,11 +23,11 @@ START_GRACE_S = 30
 """So long may a new trainer take until it holds its lock; until then its run is waiting, not interrupted."""
 END_GRACE_S = 5
 """A trainer that still lives so long after its last word has been resumed and is starting again."""
-TAIL_BYTES = 8 * 1024
+TAIL_BYTES = 2 * 1024
 LIVE_TAIL_BYTES = 96 * 1024
 """More of a living run is read: enough steps, and the pause between two epochs, to tell the time left."""
 LOG_TAIL_BYTES = 256 * 1024
-HEAD_BYTES = 32 * 1024
+HEAD_BYTES = 4 * 1024
 MAX_HEAD_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 EVENTS_PER_CALL = 5_000
@@ -226,7 +226,7 @@ def _stage(event: Event) -> dict[str, Any] | None:
 def _reached(events: Sequence[Event]) -> int:
     """The last step done; a resumed run counts from where it went on."""
     for event in reversed(events):
-        if event["kind"] in ("step", "epoch", "stopped", "finished", "saved"):
+        if event["kind"] in ("step", "epoch", "sample", "saved", "stopped", "finished"):
             return _whole(event.get("step"))
         if event["kind"] == "started":
             return _whole(event.get("first_step"))
@@ -253,11 +253,13 @@ def _duration_s(events: Sequence[Event]) -> float | None:
 def _ends_of(path: pathlib.Path, tail_bytes: int) -> list[Event]:
     """The first `started` and the last events, in order; all events where the file is short."""
     size = _size(path)
-    tail = _block(path, max(0, size - tail_bytes), tail_bytes).splitlines(keepends=True)
-    if size <= tail_bytes:
-        return list(_parsed(tail))
-    # The first line of the tail is the end of a line, unless chance would have it otherwise.
-    return [*_beginning(path, size - tail_bytes), *_parsed(tail[1:])]
+    while tail_bytes < size:
+        # The first line of the tail is the end of a line, unless chance would have it otherwise.
+        tail = list(_parsed(_block(path, size - tail_bytes, tail_bytes).splitlines(keepends=True)[1:]))
+        if tail:
+            return [*_beginning(path, size - tail_bytes), *tail]
+        tail_bytes *= 4
+    return list(_parsed(_block(path, 0, size).splitlines(keepends=True)))
 
 
 def _beginning(path: pathlib.Path, end: int) -> list[Event]:

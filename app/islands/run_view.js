@@ -165,6 +165,7 @@ export class RunView {
       loading: "lazy",
       width: sample.width || null,
       height: sample.height || null,
+      on: { error: (event) => event.target.closest(".thumb")?.remove() },
     });
     const open = () => this.lightbox.open((r, c) => this.cell(r, c), this.epochs.length, this.prompts.length, [row, column]);
     return make("button", { type: "button", class: "thumb", title: sample.text, on: { click: open } }, picture, make("small", { text: sample.text }));

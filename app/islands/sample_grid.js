@@ -10,6 +10,7 @@ Promise.all(["page", "lightbox", "before_after", "sample_table"].map(part)).then
   const chosen = [kept.first ?? sessionStorage.getItem("atelier.run"), kept.second ?? null];
   let tables = [null, null];
   let runs = [];
+  let refining = 0;
   page.translate(element, say);
 
   const lightbox = new Lightbox(root, say);
@@ -103,7 +104,8 @@ Promise.all(["page", "lightbox", "before_after", "sample_table"].map(part)).then
   find(".second").addEventListener("change", (event) => choose(1, event.target.value || null));
   find(".zoom").addEventListener("input", () => {
     root.style.setProperty("--zoom", `${zoomed()}px`);
-    grid.resize(zoomed());
+    clearTimeout(refining);
+    refining = setTimeout(() => grid.resize(zoomed()), 200);
   });
   find(".open").addEventListener("click", () => showPinned(grid.pinned()));
   find(".forget").addEventListener("click", () => grid.forget());

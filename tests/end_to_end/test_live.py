@@ -132,6 +132,7 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     gui: Gui, page: Page, tmp_path: pathlib.Path
 ) -> None:
     reopen(page, gui.address)
+    both_tabs_say_what_to_do_first(page)
     small_job(page, three_pictures(tmp_path))
     page.click("#start")
     expect(page.locator(".run .name h2")).to_have_text("a robot", timeout=PATIENCE_MS)
@@ -181,6 +182,14 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     expect(page.locator(".run .state span")).to_have_text(say("islands.live_monitor.state_running"))
     page.click(".run .stop")
     expect(page.locator(".run .resume")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def both_tabs_say_what_to_do_first(page: Page) -> None:
+    open_tab(page, "run")
+    expect(page.locator(".monitor .empty strong")).to_have_text(say("islands.live_monitor.empty"))
+    open_tab(page, "compare")
+    expect(page.locator(".compare .empty strong")).to_have_text(say("islands.sample_grid.empty"))
+    open_tab(page, "model")
 
 
 def compare_two_epochs(page: Page) -> None:
@@ -244,11 +253,3 @@ def test_no_text_of_a_run_becomes_more_than_text(ui: Page, hostile_run: RunFolde
     assert ui.evaluate("window.broken") is None
     for image in ui.locator(".compare td img").all():
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
-
-
-def test_without_any_run_both_tabs_say_what_to_do(gui: Gui, page: Page) -> None:
-    reopen(page, gui.address)
-    open_tab(page, "run")
-    expect(page.locator(".monitor .empty strong")).to_have_text(say("islands.live_monitor.empty"))
-    open_tab(page, "compare")
-    expect(page.locator(".compare .empty strong")).to_have_text(say("islands.sample_grid.empty"))
