@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -216,8 +216,9 @@ def _school(judge: Judge, vae: AutoencoderKL, folder: Path, schooling: Schooling
         answers = torch.cat([answers, answers[:count]])
     pictures = halved(pictures)
     course = judge_course(judge, (pictures, answers), schooling.steps)
+    course = replace(course, name=f"school-{_fingerprint(vae, schooling)}")
     train(course, Bench(vae.device, folder))
-    (folder / "judge.pt").unlink(missing_ok=True)
+    (folder / f"{course.name}.pt").unlink(missing_ok=True)
     _settle(judge, pictures)
 
 
@@ -239,7 +240,7 @@ def _fingerprint(vae: AutoencoderKL, schooling: Schooling) -> str:
 
     The decoder is left out: more training of it alone does not make another judge necessary.
     """
-    digest = hashlib.sha256(repr((schooling, HEADS)).encode())
+    digest = hashlib.sha256(repr((schooling, HEADS, Judge())).encode())
     for name, weight in sorted(vae.encoder.state_dict().items()):
         digest.update(name.encode() + weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]
