@@ -74,7 +74,7 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
     `next` is the offset to go on from, `more` whether there is more already, `reset` whether the events are shorter
     than `offset`, that is, other ones than before. `rows` are `[step, loss, learning rate, second learning rate]`.
     `back_to` is the step from which a resumed run has begun anew, None where it has not: what the reader has from there
-    on is replaced by `rows`.
+    on is replaced by `rows`. `grid` is the picture of all samples, once there is one.
     """
     size = _size(run.events)
     reset = offset < 0 or offset > size
@@ -95,7 +95,7 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
         "saved": [_saved(event) for event in _of(events, "saved")],
         "warnings": [{"time": _number(e.get("time")), "text": str(e.get("text", ""))} for e in _of(events, "warned")],
         "started": _begun(_last(events, "started")),
-        "end": next((dict(event) for event in reversed(events) if event["kind"] in ENDS), None),
+        "grid": _base_name(_last(events, "finished").get("grid")),
     }
 
 
@@ -365,4 +365,8 @@ def _whole(value: object) -> int:
 
 
 def _file_name(event: Event) -> str:
-    return re.split(r"[/\\]", str(event.get("file", "")))[-1]
+    return _base_name(event.get("file"))
+
+
+def _base_name(path: object) -> str:
+    return re.split(r"[/\\]", str(path or ""))[-1]

@@ -42,6 +42,7 @@ export class RunView {
     this.warnings = new Map();
     this.curve.clear();
     this.root.hidden = true;
+    this.find(".grid-picture").hidden = true;
     this.find(".log-card").open = false;
     this.find(".log-card pre").textContent = "";
   }
@@ -61,6 +62,7 @@ export class RunView {
     this.now(run);
     this.warn(news.warnings);
     this.addSamples(news.samples);
+    this.offerGrid(news.grid);
     this.addFiles(news.saved);
     this.showLog();
   }
@@ -139,6 +141,13 @@ export class RunView {
       this.samples.get(sample.epoch).set(sample.prompt, sample);
     }
     this.drawSamples();
+  }
+
+  offerGrid(file) {
+    if (!file) return;
+    const link = this.find(".grid-picture");
+    link.hidden = false;
+    link.href = sampleAddress(this.run.key, { file, version: Math.round(this.run.seen_at) });
   }
 
   drawSamples() {
