@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 ROOT = pathlib.Path(__file__).parents[2]
 READY_S = 60
+PATIENCE_S = 20
 # A rejected form is an answer 422; leaving a page ends what it was loading.
 EXPECTED = ("422", "AbortError", "net::ERR_ABORTED")
 
@@ -96,6 +97,8 @@ def browser_type_launch_args() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def shared_page(browser: Browser) -> Iterator[Page]:
     """The one page of all tests."""
+    # Only a failing test waits so long; a busy machine must not make one fail.
+    expect.set_options(timeout=PATIENCE_S * 1000)
     context = browser.new_context(
         locale="en-US", reduced_motion="reduce", viewport={"width": 1440, "height": 900}, accept_downloads=True
     )
@@ -119,7 +122,7 @@ def ui(shared_page: Page, base_url: str) -> Iterator[Page]:
         if not request.url.startswith((base_url, "data:", "blob:")):
             wrong.append(f"outside request: {request.url}")
 
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_S * 1000)
     listeners = (("pageerror", on_error), ("console", on_console), ("request", on_request))
     for name, listener in listeners:
         page.on(name, listener)  # type: ignore[call-overload]
