@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 ROOT = pathlib.Path(__file__).parents[2]
-READY_S = 60
+READY_S = 120
 PATIENCE_S = 20
 # A rejected form is an answer 422; leaving a page ends what it was loading.
 EXPECTED = ("422", "AbortError", "net::ERR_ABORTED")
