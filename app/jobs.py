@@ -52,13 +52,19 @@ def with_whole_paths(job: Job) -> Job:
     """`job` with every path absolute, since its trainer works in another folder."""
     pictures = folders.resolve(job.dataset.folder)
     shipped = pictures.is_relative_to(pathlib.Path(trainer.__file__).parent)
-    base = pathlib.Path(job.model.base).expanduser()
+    base = job.model.base if job.model.base == "starter" else _whole_path(job.model.base)
     whole = {
-        "model": {"base": str(base.absolute()) if base.exists() and job.model.base != "starter" else job.model.base},
+        "model": {"base": base, "tokenizer": _whole_path(job.model.tokenizer)},
         "dataset": {"folder": job.dataset.folder if shipped else str(pictures.absolute())},
         "output": {"folder": str(places.resolve_outputs(job.output.folder))},
     }
     return job.model_copy(update={name: getattr(job, name).model_copy(update=values) for name, values in whole.items()})
+
+
+def _whole_path(name: str) -> str:
+    """`name` as an absolute path where it names a file or folder that exists; else it is a hub id and stays."""
+    path = pathlib.Path(name).expanduser()
+    return str(path.absolute()) if name and path.exists() else name
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
