@@ -80,9 +80,7 @@ def generate(pipeline: StableDiffusionPipeline, prompts: Sequence[Prompt]) -> li
 
 def load(model: Path, device: str) -> StableDiffusionPipeline:
     """Returns the pipeline of a folder in single precision."""
-    pipeline = StableDiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32, local_files_only=True).to(
-        device
-    )
+    pipeline = StableDiffusionPipeline.from_pretrained(model, local_files_only=True).to(device, torch.float32)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
