@@ -16,7 +16,7 @@ MODEL = Path(starter.__path__[0]) / "model"
 
 @pytest.fixture(scope="module")
 def pipeline() -> StableDiffusionPipeline:
-    return StableDiffusionPipeline.from_pretrained(MODEL, torch_dtype=torch.float32, local_files_only=True)
+    return StableDiffusionPipeline.from_pretrained(MODEL, local_files_only=True).to(torch.float32)
 
 
 def test_the_model_is_within_its_size() -> None:
