@@ -3,13 +3,13 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from trainer.adapters.base import Injected, adapter
-from trainer.dataset.plan import Plan, epoch_batches, make_plan
+from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
 from trainer.engine import cache, checkpoint, device, schedules
 from trainer.engine.batches import Supply, grouped, supply
@@ -17,7 +17,7 @@ from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
 from trainer.engine.metadata import About, metadata
 from trainer.engine.sampling import Moment, draw_samples
-from trainer.families.base import Parts, family
+from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job
@@ -35,18 +35,131 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
 
     Ends with a `stopped` or a `finished` event. Raises Trouble for what a person can mend.
     """
-    training = job.training
+    session, progress = begin(job, run, tell)
+    place, steps, per_epoch = session.place, session.steps, session.per_epoch
+    step, losses, began = progress.step, list(progress.losses), time.monotonic()
+    if step == 0 and job.samples.baseline and place.is_main:
+        session.sample(Moment(0, 0))
+
+    stopping = False
+    moment = Moment(0, step)
+    while step < steps and not stopping:
+        epoch = step // per_epoch + 1
+        batches = grouped(
+            epoch_batches(session.found, job, epoch), job.training.gradient_accumulation * place.processes
+        )
+        for together in batches[step % per_epoch :]:
+            loss = one_step(session, step, together)
+            step += 1
+            losses.append(loss)
+            tell(step_event(step, epoch, loss, session.learner.optimizer))
+            stopping = place.agreed(place.is_main and take_request(run, "stop"))
+            if stopping or step == steps:
+                break
+
+        moment, last = Moment(epoch, step), step == steps
+        if last or step == epoch * per_epoch:
+            tell(events.Epoch(epoch=epoch, step=step, loss=sum(losses) / len(losses)))
+            losses = []
+            if place.is_main:
+                if last or due(epoch, job.output.save_every_epochs):
+                    session.save(moment, None if last else f"{epoch:06d}")
+                if job.samples.every_epochs and (last or due(epoch, job.samples.every_epochs)):
+                    session.sample(moment)
+        if place.is_main:
+            checkpoint.save(run, session.learner, Progress(step, tuple(losses)))
+
+    if step < steps:
+        file = session.save(moment, f"step{step:08d}") if place.is_main else ""
+        tell(events.Stopped(step=step, epoch=moment.epoch, file=file))
+        return
+    file = run.weights_file(job.output.name).relative_to(run.path).as_posix()
+    grid = draw_grid(run) if place.is_main else ""
+    tell(events.Finished(step=step, file=file, grid=grid, training_s=time.monotonic() - began))
+
+
+def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) -> float:
+    """Takes optimizer step `step` (from 0) on the batches `together` and returns its mean loss. Raises Trouble.
+
+    Where several processes train, each takes every n-th batch of those that are added up.
+    """
+    training, place, parts, optimizer = session.job.training, session.place, session.parts, session.learner.optimizer
+    factor = schedules.factor(training, step, session.steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+    for part in parts.components:
+        part.module.train()
+
+    mine = range(len(together))[place.process :: place.processes] or range(1)
+    loss = 0.0
+    for number in mine:
+        torch.manual_seed(mixed(training.seed, step, number, 1))  # dropout has no generator of its own
+        draw = Draw(training.seed, step, number, place.torch)
+        with place.accelerator.autocast():
+            batch_loss = session.kind.loss(parts, session.supplies.batch(together[number]), draw) / len(mine)
+        place.accelerator.backward(batch_loss)
+        loss += batch_loss.item()
+    if not math.isfinite(loss):
+        raise Trouble("loss_not_finite", value=loss, step=step + 1)
+
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    place.average_gradients(parameters)
+    if training.max_grad_norm:
+        place.accelerator.clip_grad_norm_(parameters, training.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss
+
+
+def due(epoch: int, every_epochs: int) -> bool:
+    """Whether something that happens every n epochs happens after this one; never for n = 0."""
+    return every_epochs > 0 and epoch % every_epochs == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """Everything that stays the same from the first step to the last, the base model and what learns included."""
+
+    job: Job
+    run: RunFolder
+    tell: Tell
+    place: device.Device
+    kind: Family
+    parts: Parts
+    learner: Learner
+    found: Scan
+    supplies: Supply
+    about: About
+    steps: int
+    per_epoch: int
+
+    def save(self, moment: Moment, ending: str | None) -> str:
+        """Writes `<name>-<ending>.safetensors`, or the final file when it is None; its path in the run folder."""
+        path = self.run.weights_file(self.job.output.name, ending)
+        injected = self.learner.injected
+        about = metadata(self.about, injected, moment)
+        size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
+        file = path.relative_to(self.run.path).as_posix()
+        self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size))
+        return file
+
+    def sample(self, moment: Moment) -> None:
+        """Draws the samples of one moment."""
+        draw_samples(self.kind, self.parts, self.job, self.run, moment, self.tell)
+
+
+def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
+    """Loads, adapts and encodes everything, and puts back what was learned before. Raises Trouble."""
     found = scan(job.dataset)
     checked_plan(job, found)
 
     # The base model, the adapter in it, and what learns.
     tell(events.Stage(text=say("stage_model")))
-    place = device.pick(training)
+    place = device.pick(job.training)
     kind = family(job.model.family)
     parts = kind.load(job, place)
-    injected = adapter(job.adapter.type).inject(parts.components, job.adapter, training.seed)
+    injected = adapter(job.adapter.type).inject(parts.components, job.adapter, job.training.seed)
     learner = make_learner(job, parts, injected, place)
-    parameters = [parameter for group in learner.optimizer.param_groups for parameter in group["params"]]
 
     # Everything that can be computed once; pictures that cannot be decoded turn up here at the latest.
     found, supplies = encode(job, found, cache.Encoder(kind, parts, parts.picture_encoder), tell)
@@ -54,14 +167,12 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
     kind.settle(parts)
 
     progress = checkpoint.load(run, learner)
-    step, losses = progress.step, list(progress.losses)
     steps, per_epoch = lengths(job, plan, place.processes)
-    writer = Writer(run, About(job, found, plan, parts.prediction, time.time()), injected, tell)
-    began = time.monotonic()
+    about = About(job, found, plan, parts.prediction, time.time())
     tell(
         events.Started(
             name=job.output.name,
-            first_step=step,
+            first_step=progress.step,
             steps=steps,
             steps_per_epoch=per_epoch,
             epochs=math.ceil(steps / per_epoch),
@@ -70,88 +181,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             device=place.label,
         )
     )
-    if step == 0 and job.samples.baseline and place.is_main:
-        draw_samples(kind, parts, job, run, Moment(0, 0), tell)
-
-    stopping = False
-    while step < steps and not stopping:
-        epoch = step // per_epoch + 1
-        batches = grouped(epoch_batches(found, job, epoch), training.gradient_accumulation * place.processes)
-        for together in batches[step % per_epoch :]:
-            factor = schedules.factor(training, step, steps)
-            for group in learner.optimizer.param_groups:
-                group["lr"] = group["base_lr"] * factor
-            for part in parts.components:
-                part.module.train()
-
-            # One optimizer step: each process takes every n-th batch of those that are added up.
-            mine = range(len(together))[place.process :: place.processes] or range(1)
-            loss = 0.0
-            for number in mine:
-                torch.manual_seed(mixed(training.seed, step, number, 1))  # dropout has no generator of its own
-                draw = Draw(training.seed, step, number, place.torch)
-                with place.accelerator.autocast():
-                    part_loss = kind.loss(parts, supplies.batch(together[number]), draw) / len(mine)
-                place.accelerator.backward(part_loss)
-                loss += part_loss.item()
-            if not math.isfinite(loss):
-                raise Trouble("loss_not_finite", value=loss, step=step + 1)
-            place.average_gradients(parameters)
-            if training.max_grad_norm:
-                place.accelerator.clip_grad_norm_(parameters, training.max_grad_norm)
-            learner.optimizer.step()
-            learner.optimizer.zero_grad(set_to_none=True)
-
-            step += 1
-            losses.append(loss)
-            tell(step_event(step, epoch, loss, learner.optimizer))
-            stopping = place.agreed(place.is_main and take_request(run, "stop"))
-            if stopping or step == steps:
-                break
-
-        moment = Moment(epoch, step)
-        if step == epoch * per_epoch or step == steps:
-            tell(events.Epoch(epoch=epoch, step=step, loss=sum(losses) / len(losses)))
-            losses = []
-            if place.is_main:
-                if step == steps:
-                    writer.save(moment, None)
-                elif job.output.save_every_epochs and epoch % job.output.save_every_epochs == 0:
-                    writer.save(moment, f"{epoch:06d}")
-                if job.samples.every_epochs and (step == steps or epoch % job.samples.every_epochs == 0):
-                    draw_samples(kind, parts, job, run, moment, tell)
-        if place.is_main:
-            checkpoint.save(run, learner, Progress(step, tuple(losses)))
-
-    if step < steps:
-        tell(
-            events.Stopped(step=step, epoch=epoch, file=writer.save(moment, f"step{step:08d}") if place.is_main else "")
-        )
-        return
-    file = run.weights_file(job.output.name).relative_to(run.path).as_posix()
-    grid = draw_grid(run) if place.is_main else ""
-    tell(events.Finished(step=step, file=file, grid=grid, training_s=time.monotonic() - began))
-
-
-@dataclasses.dataclass(frozen=True)
-class Writer:
-    """Writes LoRA files of a run and tells of them."""
-
-    run: RunFolder
-    about: About
-    injected: Injected
-    tell: Tell
-
-    def save(self, moment: Moment, ending: str | None) -> str:
-        """Writes `<name>-<ending>.safetensors`, or the final file when it is None; its path in the run folder."""
-        job = self.about.job
-        path = self.run.weights_file(job.output.name, ending)
-        size = kohya.write(
-            path, self.injected.layers, job.output.save_precision, metadata(self.about, self.injected, moment)
-        )
-        file = path.relative_to(self.run.path).as_posix()
-        self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size))
-        return file
+    return Session(job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch), progress
 
 
 def checked_plan(job: Job, found: Scan) -> Plan:
