@@ -1,17 +1,14 @@
 """The table of every word that the app itself shows; what belongs to a setting comes from its declaration instead."""
 
-import functools
-import json
 import pathlib
-import types
 from collections.abc import Mapping
 
+from trainer.job.words import read_table
 
-@functools.cache
+
 def table(language: str = "en") -> Mapping[str, str]:
-    """The words of `language` by key; placeholders are in `str.format` braces."""
-    path = pathlib.Path(__file__).with_name(f"{language}.json")
-    return types.MappingProxyType(json.loads(path.read_text(encoding="utf-8")))
+    """The words of `language` by key."""
+    return read_table(pathlib.Path(__file__).parent, language)
 
 
 def say(key: str, **values: object) -> str:

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 
 
 @functools.cache
+def read_table(folder: pathlib.Path, language: str) -> Mapping[str, str]:
+    """The table of `language` in `folder`: words by key, with placeholders in `str.format` braces."""
+    return types.MappingProxyType(json.loads((folder / f"{language}.json").read_text(encoding="utf-8")))
+
+
 def table(language: str = "en") -> Mapping[str, str]:
-    """The sentences of `language` by key; placeholders are in `str.format` braces."""
-    path = pathlib.Path(__file__).with_name(f"{language}.json")
-    return types.MappingProxyType(json.loads(path.read_text(encoding="utf-8")))
+    """The sentences of `language` by key."""
+    return read_table(pathlib.Path(__file__).parent, language)
 
 
 def say(key: str, **values: object) -> str:
