@@ -111,40 +111,56 @@ def test_a_run_from_start_to_end_says_only_what_matters(tmp_path: pathlib.Path, 
     )
 
 
-def test_stop_and_resume_by_command_ends_in_the_same_bits(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
-    assert call("run", job_file).returncode == 0
-    run = RunFolder(tmp_path / "out" / "tiny-2")
-    process = begin("run", job_file, "--set", "training.epochs=2")
-    wait(lambda: happened(run, "step"), process)
+# Long enough that a process is still at work when it is halted after its first epoch.
+LONG = ("--set", "training.epochs=5", "--set", "output.save_every_epochs=0")
+
+
+def halted(run: RunFolder, process: subprocess.Popen[str]) -> None:
+    """Waits for the end of the first epoch and halts the process in the middle of what it does next."""
+    wait(lambda: happened(run, "epoch"), process)
+    os.kill(process.pid, signal.SIGSTOP)
+
+
+def assert_same_result(one: RunFolder, other: RunFolder) -> None:
+    tensors, others = (load_file(run.weights / "tiny.safetensors") for run in (one, other))
+    assert tensors.keys() == others.keys()
+    assert all(bool((tensors[name] == others[name]).all()) for name in tensors)
+
+
+@pytest.fixture
+def whole(tmp_path: pathlib.Path, job_file: pathlib.Path) -> RunFolder:
+    """A run that nothing interrupted."""
+    assert call("run", job_file, *LONG).returncode == 0
+    return RunFolder(tmp_path / "out" / "tiny")
+
+
+def test_stop_and_resume_by_command_ends_in_the_same_bits(whole: RunFolder, job_file: pathlib.Path) -> None:
+    run = RunFolder(whole.path.with_name("tiny-2"))
+    process = begin("run", job_file, *LONG)
+    halted(run, process)
     stopped = call("stop", run.path)
+    os.kill(process.pid, signal.SIGCONT)
     output, _ = process.communicate()
     assert (process.returncode, stopped.returncode) == (0, 0)
     assert "python -m trainer resume" in output
     assert happened(run, "stopped")
     assert call("resume", run.path).returncode == 0
-    whole = load_file(tmp_path / "out" / "tiny" / "weights" / "tiny.safetensors")
-    resumed = load_file(run.weights / "tiny.safetensors")
-    assert all(bool((whole[name] == resumed[name]).all()) for name in whole)
+    assert_same_result(whole, run)
 
 
-def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(
-    tmp_path: pathlib.Path, job_file: pathlib.Path
-) -> None:
-    assert call("run", job_file).returncode == 0
-    run = RunFolder(tmp_path / "out" / "tiny-2")
-    process = begin("run", job_file)
-    wait(lambda: happened(run, "epoch"), process)
+def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(whole: RunFolder, job_file: pathlib.Path) -> None:
+    run = RunFolder(whole.path.with_name("tiny-2"))
+    process = begin("run", job_file, *LONG)
+    halted(run, process)
     assert is_alive(run)
     busy = call("resume", run.path)
-    assert busy.returncode == 2
-    assert "Another trainer is at work" in busy.stderr
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    assert busy.returncode == 2
+    assert "Another trainer is at work" in busy.stderr
     assert not is_alive(run)
     assert call("resume", run.path).returncode == 0
-    whole = load_file(tmp_path / "out" / "tiny" / "weights" / "tiny.safetensors")
-    resumed = load_file(run.weights / "tiny.safetensors")
-    assert all(bool((whole[name] == resumed[name]).all()) for name in whole)
+    assert_same_result(whole, run)
 
 
 def test_a_run_that_fails_says_why_and_what_to_do(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
