@@ -6,7 +6,7 @@ from typing import Any
 
 from app import thumbs
 from app.words import say
-from trainer.job import presets
+from trainer.run.folder import write_text
 
 ENDINGS = (".txt", ".caption")
 
@@ -21,7 +21,7 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
         return {"ok": False, "message": say("captions.refused")}
     target = caption_path(path)
     try:
-        presets.write(target, text + "\n")
+        write_text(target, text + "\n")
     except OSError as error:
         return {"ok": False, "message": say("captions.unsaved", reason=error.strerror or error)}
     return {"ok": True, "caption": text, "message": say("captions.saved", name=target.name)}

@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 
-from trainer.job import presets
+from trainer.run.folder import write_text
 
 MAX_REMEMBERED = 50
 
@@ -42,9 +42,7 @@ def remember_output_folder(folder: pathlib.Path) -> None:
     """Makes `output_folders` list `folder` from now on, also after a restart."""
     wanted = folder.absolute()
     folders = [wanted, *(known for known in _remembered() if known != wanted)]
-    presets.write(
-        _memory(), json.dumps({"output_folders": [str(known) for known in folders[:MAX_REMEMBERED]]}, indent=2)
-    )
+    write_text(_memory(), json.dumps({"output_folders": [str(known) for known in folders[:MAX_REMEMBERED]]}, indent=2))
 
 
 def _memory() -> pathlib.Path:

@@ -9,6 +9,7 @@ from app.words import say
 from trainer.job import presets
 from trainer.job.fields import Invalid, Message
 from trainer.job.settings import Job
+from trainer.run.folder import write_text
 
 STARTER = "sd15/starter"
 OWN = "own"
@@ -79,5 +80,5 @@ def save(job: Job, title: str, purpose: str, replace: str = "") -> Entry:
     path, key = own_folder() / f"{stem}.json", f"{OWN}/{stem}"
     if path.exists() and key != replace:
         raise Invalid([Message("", say("presets.exists", title=title))])
-    presets.write(path, presets.dump(job, title.strip(), purpose.strip()))
+    write_text(path, presets.dump(job, title.strip(), purpose.strip()))
     return _entry(key, path)

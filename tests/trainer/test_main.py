@@ -16,7 +16,7 @@ from tests.trainer import tiny
 from trainer.job import presets
 from trainer.job.presets import PRESETS
 from trainer.run import events
-from trainer.run.folder import RunFolder, is_alive
+from trainer.run.folder import RunFolder, is_alive, write_text
 
 ROOT = PRESETS.parent
 STARTER = PRESETS / "sd15" / "starter.json"
@@ -46,7 +46,7 @@ def wait(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
 @pytest.fixture
 def job_file(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> pathlib.Path:
     job = tiny.job(tmp_path, tiny_model, {"output": {"save_precision": "fp32"}})
-    presets.write(tmp_path / "job.json", presets.dump_whole(job))
+    write_text(tmp_path / "job.json", presets.dump_whole(job))
     return tmp_path / "job.json"
 
 

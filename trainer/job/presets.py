@@ -6,7 +6,6 @@ preset, `title` and `purpose`.
 
 import dataclasses
 import json
-import os
 import pathlib
 import types
 from collections.abc import Callable, Mapping
@@ -104,14 +103,3 @@ def dump(job: Job, title: str = "", purpose: str = "") -> str:
 def dump_whole(job: Job) -> str:
     """A job file of `job` with every value in it."""
     return json.dumps(job.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-
-
-def write(path: pathlib.Path, text: str) -> None:
-    """Writes `text` beside `path` and renames it, so that the file is the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with beside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)

@@ -93,7 +93,7 @@ def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
     """Writes job.json: the resolved job, the versions of everything that matters and the time."""
     about = {"created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "versions": dict(versions)}
     text = json.dumps({**job.model_dump(mode="json"), "about": about}, indent=2, ensure_ascii=False) + "\n"
-    write_whole(run.job, lambda stream: stream.write(text.encode()))
+    write_text(run.job, text)
 
 
 def read_job(run: RunFolder) -> Job:
@@ -113,12 +113,22 @@ def list_runs(output_folder: pathlib.Path) -> list[RunFolder]:
 
 def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file so that at every instant `path` is absent, the old file or the new one, whole."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("wb") as stream:
-        write(stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+    # Several trainers may write one file of the cache at once, hence a name of this process's own.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with beside.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a UTF-8 file, whole or not at all, into a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, lambda stream: stream.write(text.encode()))
 
 
 class Busy(RuntimeError):

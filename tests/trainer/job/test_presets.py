@@ -9,6 +9,7 @@ from trainer.check import read_job_file
 from trainer.job import presets
 from trainer.job.facts import FAMILIES
 from trainer.job.fields import Invalid, parse
+from trainer.run.folder import write_text
 
 FILES = sorted(presets.PRESETS.rglob("*.json"))
 
@@ -25,10 +26,10 @@ def test_every_preset_is_valid_and_says_what_it_is_for(path: pathlib.Path) -> No
 
 def test_what_is_written_is_read_back(tmp_path: pathlib.Path) -> None:
     job = parse({"training": {"steps": 7}, "samples": {"prompts": ["猫 --w 512"]}, "output": {"name": "ねこ"}})
-    presets.write(tmp_path / "a.json", presets.dump(job, "猫", "why"))
+    write_text(tmp_path / "a.json", presets.dump(job, "猫", "why"))
     document = presets.read(tmp_path / "a.json")
     assert (document.title, document.purpose, document.job) == ("猫", "why", job)
-    presets.write(tmp_path / "b.json", presets.dump_whole(job))
+    write_text(tmp_path / "b.json", presets.dump_whole(job))
     assert presets.read(tmp_path / "b.json").job == job
 
 

@@ -1,8 +1,10 @@
 """Run folders: never overwritten, locked while a trainer lives, asked through files."""
 
+import os
 import pathlib
 import subprocess
 import sys
+from typing import IO
 
 import pytest
 
@@ -65,3 +67,20 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         folder.write_whole(path, fail)
     assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_two_processes_may_write_one_file_at_once(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a"
+    other = (
+        "import pathlib, sys; from trainer.run.folder import write_whole; "
+        "write_whole(pathlib.Path(sys.argv[1]), lambda stream: stream.write(b'other'))"
+    )
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(b"mine")
+        subprocess.run([sys.executable, "-c", other, str(path)], check=True)
+        assert path.read_bytes() == b"other"
+
+    folder.write_whole(path, write)
+    assert path.read_bytes() == b"mine"
