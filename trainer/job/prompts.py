@@ -49,11 +49,11 @@ def read_prompt(line: str) -> Prompt:
     text, *rest = re.split(r"\s--(?=[nwhdls](?:\s|$))", " " + line.strip())
     values: dict[str, int | float | str] = {}
     for part in rest:
-        letter, _, value = part.strip().partition(" ")
+        letter, value = part[0], part[1:].strip()
         if letter == "n":
-            values["negative"] = value.strip()
+            values["negative"] = value
         else:
-            values[_OPTIONS[letter].field] = _number(letter, value.strip())
+            values[_OPTIONS[letter].field] = _number(letter, value)
     if not text.strip():
         raise ValueError(say("prompt_empty"))
     return Prompt(text.strip(), **values)  # type: ignore[arg-type]

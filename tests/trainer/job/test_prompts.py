@@ -16,6 +16,7 @@ from trainer.job.prompts import Prompt, read_prompt
         ("a --d 1 --n ", Prompt("a", "", seed=1)),
         ("w 3 people, 1girl --x y", Prompt("w 3 people, 1girl --x y")),
         ("  猫  --s 5", Prompt("猫", steps=5)),
+        ("猫　--w　512\t--s\t5", Prompt("猫", width_px=512, steps=5)),
     ],
 )
 def test_a_line_is_read(line: str, prompt: Prompt) -> None:
