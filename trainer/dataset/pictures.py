@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from trainer.dataset.buckets import Size, scaled_size
 from trainer.dataset.file_ends import seems_cut_off
+from trainer.dataset.problems import printable
 from trainer.job.words import say
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl"})
@@ -39,7 +40,7 @@ class BrokenPicture(ValueError):
     def __init__(self, path: pathlib.Path, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(say("data_broken", path=path, reason=reason))
+        super().__init__(printable(say("data_broken", path=path, reason=reason)))
 
 
 def size_px(path: pathlib.Path) -> Size:

@@ -37,10 +37,10 @@ def problem(
     """The problem whose words stand under `key` and `key`_advice, with {path} and `values` filled in."""
     where = os.fspath(path)
     text, advice = (say(part, path=where, **values) for part in (key, f"{key}_advice"))
-    return Problem(level, _printable(text), _printable(where), _printable(advice), setting)
+    return Problem(level, printable(text), printable(where), printable(advice), setting)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` as any terminal and any JSON can show it: a file's name on Linux may be no UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

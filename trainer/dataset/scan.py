@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from trainer.dataset import folders
 from trainer.dataset.caption_files import Caption, read_captions
 from trainer.dataset.pictures import BrokenPicture, size_px
-from trainer.dataset.problems import Level, Problem, capped, problem, some
+from trainer.dataset.problems import Level, Problem, capped, printable, problem, some
 from trainer.job.settings import Dataset
 
 Inside = tuple[pathlib.Path, folders.Listing]
@@ -131,21 +131,22 @@ def _is_leaf(folder: pathlib.Path, held: folders.Listing, inner: Sequence[Inside
 
 def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> tuple[Subset | None, list[Problem]]:
     """The subset that `folder` is (None if it is none), and what is wrong with it."""
-    named = folders.read_name(folder.name)
+    name = printable(folder.name)  # it goes into captions and into the metadata of files
+    named = folders.read_name(name)
     problems = _unread_formats(folder, held)
     if named.repeats is not None and not 1 <= named.repeats <= folders.MAX_REPEATS:
         key = "data_no_repeats" if named.repeats < 1 else "data_many_repeats"
-        return None, [problem("error", key, folder, name=folder.name, repeats=named.repeats, limit=folders.MAX_REPEATS)]
+        return None, [problem("error", key, folder, name=name, repeats=named.repeats, limit=folders.MAX_REPEATS)]
     if not held.pictures:
-        empty = [problem("warning", "data_empty_subset", folder, name=folder.name)] if named.repeats else []
+        empty = [problem("warning", "data_empty_subset", folder, name=name)] if named.repeats else []
         return None, problems + empty
     if named.repeats is None:
         repeats = settings.default_repeats
-        problems.append(problem("warning", "data_unnumbered", folder, name=folder.name, repeats=repeats))
+        problems.append(problem("warning", "data_unnumbered", folder, name=name, repeats=repeats))
     captions, bad_captions = read_captions(held, named.words, settings.trigger)
     single, doubled = _one_per_stem(held.pictures)
     pictures, broken = _read_pictures(single, captions, settings)
-    subset = Subset(folder, folder.name, named.repeats or settings.default_repeats, named.words, pictures)
+    subset = Subset(folder, name, named.repeats or settings.default_repeats, named.words, pictures)
     return subset, [*problems, *capped(doubled), *capped(broken), *bad_captions]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.trainer.dataset.made import errors, only, picture, pictures, scanned, warnings
 from trainer.dataset.folders import Named, natural, read_name, resolve
+from trainer.dataset.pictures import BrokenPicture
 from trainer.dataset.scan import scan
 from trainer.job.settings import Dataset
 
@@ -46,6 +47,20 @@ def test_a_leaf_folder_may_be_given(tmp_path: pathlib.Path) -> None:
     found = scanned(pictures(tmp_path / "25_cat"))
     assert [(s.name, s.repeats) for s in found.subsets] == [("25_cat", 25)]
     assert not found.problems
+
+
+def test_a_name_that_is_no_unicode_can_still_be_trained_with_and_written_to_a_file(tmp_path: pathlib.Path) -> None:
+    inner = tmp_path / os.fsdecode(b"3_caf\xe9")
+    try:
+        inner.mkdir()
+    except OSError:
+        pytest.skip("this file system holds Unicode names only")
+    picture(inner / "1.png", caption=None)
+    found = scanned(tmp_path)
+    assert [(s.repeats, s.words.encode()) for s in found.subsets] == [(3, b"caf\\udce9")]
+    assert found.subsets[0].name.encode()
+    assert found.subsets[0].pictures[0].caption == found.subsets[0].words
+    assert str(BrokenPicture(found.subsets[0].pictures[0].path, "reason")).encode()
 
 
 def test_a_relative_leaf_folder_has_its_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
