@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import struct
@@ -30,10 +31,11 @@ def describe(base: str, family: str) -> BaseModel:
     """What `base` refers to, and whether it fits `family` as far as its config or file header tells."""
     if base == "starter":
         return BaseModel("starter", STARTER, say("base_starter"))
-    path = pathlib.Path(base).expanduser()
-    if path.is_dir():
+    # os.path answers where pathlib raises: an unknown ~user, a name that is too long, a folder that may not be read.
+    path = pathlib.Path(os.path.expanduser(base))
+    if os.path.isdir(path):
         return BaseModel("folder", path, say("base_folder"), _folder_problem(path, base, family))
-    if path.is_file():
+    if os.path.isfile(path):
         size = f"{path.stat().st_size / 2**30:.1f} GB"
         return BaseModel("file", path, say("base_file", size=size), _file_problem(path, base, family))
     if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and path.suffix != ".safetensors":
@@ -44,7 +46,9 @@ def describe(base: str, family: str) -> BaseModel:
 def _folder_problem(path: pathlib.Path, base: str, family: str) -> str:
     try:
         config = json.loads((path / "unet" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
         return say("base_not_diffusers", base=base)
     if config.get("addition_embed_type"):
         return say("base_unsupported", base=base, found="SDXL")
@@ -54,27 +58,33 @@ def _folder_problem(path: pathlib.Path, base: str, family: str) -> str:
 def _file_problem(path: pathlib.Path, base: str, family: str) -> str:
     if path.suffix.lower() != ".safetensors":
         return say("base_not_safetensors", base=base)
-    header = read_header(path)
+    try:
+        header = read_header(path)
+    except OSError as error:
+        return say("unreadable", path=base, reason=error.strerror)
     if header is None:
         return say("base_broken", base=base)
     if any(".lora_" in key or ".hada_" in key or ".lokr_" in key for key in header):
         return say("base_is_lora", base=base)
     if any(key.startswith("conditioner.embedders.") for key in header):
         return say("base_unsupported", base=base, found="SDXL")
-    if _SD_KEY not in header:
+    if not header.get(_SD_KEY, {}).get("shape"):
         return say("base_no_unet", base=base)
     return _family_problem(header[_SD_KEY]["shape"][-1], base, family)
 
 
 def _family_problem(text_width: Any, base: str, family: str) -> str:
-    found = dict(_FAMILY_BY_TEXT_WIDTH).get(text_width, family)
+    found = next((name for width, name in _FAMILY_BY_TEXT_WIDTH if width == text_width), family)
     if found == family:
         return ""
     return say("base_other_family", base=base, found=FAMILIES[found].label, family=FAMILIES[family].label)
 
 
 def read_header(path: pathlib.Path) -> dict[str, Any] | None:
-    """The tensors of a safetensors file by name (dtype, shape, data_offsets); None when it is not a whole one."""
+    """The tensors of a safetensors file by name (dtype, shape, data_offsets); None when it is not a whole one.
+
+    Raises OSError when it cannot be read.
+    """
     size = path.stat().st_size
     with path.open("rb") as stream:
         start = stream.read(8)
@@ -90,6 +100,7 @@ def read_header(path: pathlib.Path) -> dict[str, Any] | None:
     header.pop("__metadata__", None)
     try:
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        whole = end == size - 8 - length and all(isinstance(tensor["shape"], list) for tensor in header.values())
     except (KeyError, TypeError, IndexError):
         return None
-    return header if end == size - 8 - length else None
+    return header if whole else None
