@@ -164,7 +164,7 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     # Everything that can be computed once; pictures that cannot be decoded turn up here at the latest.
     found, supplies = encode(job, found, cache.Encoder(kind, parts, parts.picture_encoder), tell)
     plan = checked_plan(job, found)
-    kind.settle(parts)
+    kind.settle(parts, supplies.texts is not None)
 
     progress = checkpoint.load(run, learner)
     steps, per_epoch = lengths(job, plan, place.processes)

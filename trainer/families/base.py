@@ -85,8 +85,8 @@ class Family(Protocol):
     def encode(self, parts: Parts, items: Sequence[Image.Image | str]) -> Sequence[Tensor]:
         """What can be computed once: of a picture its latent mean and deviation, of a caption its text states (CPU)."""
 
-    def settle(self, parts: Parts) -> None:
-        """Moves off the device what the steps do not need, once everything is encoded."""
+    def settle(self, parts: Parts, texts_encoded: bool) -> None:
+        """Moves off the device what the steps do not need, once everything (captions only if said so) is encoded."""
 
     def loss(self, parts: Parts, batch: Batch, draw: Draw) -> Tensor:
         """The scalar loss of a batch, differentiable; all randomness comes from `draw`."""

@@ -27,6 +27,7 @@ from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.families.base import Batch, Component, SampleRequest
 from trainer.job.settings import Job, Training
+from trainer.job.trouble import Trouble
 
 UNET_BLOCKS = frozenset({"Transformer2DModel"})
 UNET_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
@@ -81,7 +82,13 @@ class Loaded:
 
 
 def assemble(loaded: Loaded, job: Job, device: Device, clip_skip: int) -> ClipDiffusion:
-    """The frozen model on the device; the VAE stays in float32 because it overflows in half precision."""
+    """The frozen model on the device; the VAE stays in float32 because it overflows in half precision.
+
+    Raises Trouble when the text encoder has fewer layers than `clip_skip`.
+    """
+    layers = loaded.text_encoder.config.num_hidden_layers
+    if clip_skip > layers:
+        raise Trouble("clip_skip_deep", clip_skip=clip_skip, layers=layers)
     for module in (loaded.unet, loaded.vae, loaded.text_encoder):
         module.requires_grad_(False)
         module.eval()
@@ -143,10 +150,10 @@ def text_states(parts: ClipDiffusion, captions: Sequence[str]) -> Tensor:
         return text_model(parts.text_encoder).final_layer_norm(states)
 
 
-def settle(parts: ClipDiffusion) -> None:
-    """Moves the VAE and a text encoder that does not learn to the CPU."""
+def settle(parts: ClipDiffusion, texts_encoded: bool) -> None:
+    """Moves the VAE to the CPU, and the text encoder where no step will need it."""
     parts.vae.to("cpu")
-    if not parts.training.text_encoder:
+    if texts_encoded:
         parts.text_encoder.to("cpu")
     if parts.device.torch.type == "cuda":
         torch.cuda.empty_cache()
@@ -237,7 +244,8 @@ def _scheduler(name: str, schedule: dict[str, Any]) -> Any:
 def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
     """`module` on the device for as long as it is needed; back where it was afterwards."""
     home = next(module.parameters()).device
-    if home == device:
+    # One process uses one card, and "cuda" is not equal to the "cuda:0" that a module on it answers.
+    if home.type == device.type:
         yield
         return
     module.to(device)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
@@ -39,7 +40,7 @@ def load(model: Model) -> Loaded:
         if base.kind == "file" and base.path:
             return _from_file(base.path, model)
         return _from_folder(str(base.path or model.base))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if base.kind == "hub":
             raise Trouble("model_offline", base=model.base, reason=_first_line(error)) from error
         raise Trouble(

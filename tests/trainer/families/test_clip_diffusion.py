@@ -98,6 +98,35 @@ def test_clip_skip_2_is_a_text_encoder_without_its_last_layer(tmp_path: pathlib.
     assert not torch.equal(skipped, whole)
 
 
+def test_clip_skip_beyond_the_first_layer_is_refused(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    job = tiny.job(tmp_path, tiny_model, {"model": {"base": str(tiny_model), "clip_skip": 3}})
+    with pytest.raises(Trouble, match="has only 2 layers"):
+        family("sd15").load(job, device.pick(job.training))
+
+
+@pytest.mark.parametrize(("texts_encoded", "moves"), [(True, ["cpu"]), (False, [])])
+def test_a_text_encoder_leaves_the_device_only_where_no_step_needs_it(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, texts_encoded: bool, moves: list[str]
+) -> None:
+    parts = loaded(tmp_path, tiny_model)
+    moved: list[str] = []
+    parts.text_encoder.to = moved.append
+    family("sd15").settle(parts, texts_encoded)
+    assert moved == moves
+
+
+def test_a_module_on_the_card_is_not_moved_whatever_number_the_card_has() -> None:
+    module = torch.nn.Linear(1, 1, device="meta")
+    moved: list[torch.device] = []
+    module.to = moved.append  # type: ignore[method-assign, assignment]
+    assert torch.device("meta", 0) != next(module.parameters()).device
+    with clip.borrowed(module, torch.device("meta", 0)):
+        assert moved == []
+    with clip.borrowed(module, torch.device("cpu")):
+        assert moved == [torch.device("cpu")]
+    assert moved == [torch.device("cpu"), torch.device("meta")]
+
+
 def test_v_prediction_is_read_from_the_model(tmp_path: pathlib.Path) -> None:
     base = tiny.model(tmp_path / "v", prediction="v_prediction", linear=True)
     parts = loaded(tmp_path, base, "sd2")
@@ -106,6 +135,15 @@ def test_v_prediction_is_read_from_the_model(tmp_path: pathlib.Path) -> None:
     draws = [Draw(1, 2, 0, torch.device("cpu")) for _ in range(2)]
     losses = [family("sd2").loss(parts, batch, draw).item() for draw in draws]
     assert losses[0] == losses[1] > 0
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"])
+def test_a_folder_with_a_file_cut_short_is_refused_in_a_sentence(tmp_path: pathlib.Path, part: str) -> None:
+    base = tiny.model(tmp_path / "model")
+    path = base / f"{part}.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Trouble, match="could not be loaded"):
+        loaded(tmp_path, base)
 
 
 def safetensors_file(path: pathlib.Path, header: bytes, data: bytes = b"") -> pathlib.Path:
