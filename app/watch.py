@@ -22,7 +22,7 @@ Event = Mapping[str, Any]
 START_GRACE_S = 30
 """So long may a new trainer take until it holds its lock; until then its run is waiting, not interrupted."""
 END_GRACE_S = 5
-"""A trainer that still lives so long after its last word has been resumed and is starting again."""
+"""A trainer that still lives so long after its last word, or says more, has been resumed and is starting again."""
 TAIL_BYTES = 2 * 1024
 LIVE_TAIL_BYTES = 96 * 1024
 """More of a living run is read: enough steps, and the pause between two epochs, to tell the time left."""
@@ -133,7 +133,7 @@ def _state(run: RunFolder, events: Sequence[Event], alive: bool) -> State:
     if alive:
         if end is None:
             return "running" if events else "waiting"
-        return end if _age_s(turn) < END_GRACE_S else "waiting"
+        return end if turn is events[-1] and _age_s(turn) < END_GRACE_S else "waiting"
     if end is not None:
         return end
     fresh = time.time() - max(_modified(run.job), _modified(run.events)) < START_GRACE_S

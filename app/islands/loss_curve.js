@@ -36,6 +36,9 @@ export class LossCurve {
     this.rows = this.rows.slice(0, this.firstAt(step));
     this.epochs = this.epochs.filter(([, at]) => at < step);
     this.checks = this.checks.filter(([at]) => at < step);
+    this.smooth = this.smooth.slice(0, this.rows.length);
+    this.hover = null;
+    this.redraw();
   }
 
   /** Adds `[step, loss, rate, second rate]` rows, `[epoch, step, loss]` epochs and `[step, loss]` validations. */

@@ -42,6 +42,9 @@ export class RunView {
     this.warnings = new Map();
     this.curve.clear();
     this.root.hidden = true;
+    // A run without samples or files of its own must not show those of the run before.
+    this.find(".samples-card").hidden = true;
+    this.find(".files").replaceChildren();
     this.find(".grid-picture").hidden = true;
     this.find(".log-card").open = false;
     this.find(".log-card pre").textContent = "";
@@ -223,7 +226,7 @@ export class RunView {
 
   async ask(name, button) {
     this.problem = "";
-    this.asked = { name, at: performance.now() };
+    this.asked = { name, at: performance.now(), seen: this.run.seen_at };
     if (name === "stop") write(this.find(".state span"), this.say("stopping"));
     await this.order(name, button);
   }
@@ -234,9 +237,10 @@ export class RunView {
     if (this.run) this.head(this.run);
   }
 
-  /** A trainer needs a moment to start; until its lock is held the run still has its old state. */
+  /** A trainer needs a moment to start; until its lock is held or it says something the run still has its old state. */
   waitsForResume() {
-    return this.asked?.name === "resume" && performance.now() - this.asked.at < PATIENCE_MS;
+    const { name, at, seen } = this.asked ?? {};
+    return name === "resume" && seen === this.run.seen_at && performance.now() - at < PATIENCE_MS;
   }
 
   async copy() {

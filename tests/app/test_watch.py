@@ -110,6 +110,14 @@ def test_a_resumed_run_is_waiting_before_its_trainer_has_said_anything(run: RunF
         assert watch.overview(run)["state"] == "running"
 
 
+def test_a_run_resumed_at_once_is_waiting_as_soon_as_its_trainer_says_something(run: RunFolder) -> None:
+    write(run, started(), events.Stopped(step=7, epoch=1, file=""))
+    with folder.held(run):
+        assert watch.overview(run)["state"] == "stopped"
+        write(run, events.Stage(text="Loading the program"))
+        assert watch.overview(run)["state"] == "waiting"
+
+
 def test_the_time_left_ignores_a_pause_and_counts_what_lies_between_epochs(run: RunFolder) -> None:
     first = [step(number, 100.0 + number) for number in range(1, 11)]
     between = [events.Epoch(time=110.0, epoch=1, step=10, loss=0.5)]

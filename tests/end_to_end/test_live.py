@@ -230,9 +230,52 @@ def hostile_run(outputs: pathlib.Path) -> Iterator[RunFolder]:
         log.write(events.Sample(text=HOSTILE, file=f"samples/{file.name}", **made))
     log.write(events.Step(step=1, epoch=1, loss=0.5, learning_rate=1e-4))
     log.write(events.Warned(text=HOSTILE))
+    log.write(events.Saved(file="weights/x.safetensors", epoch=1, step=1, size_bytes=10))
     log.write(events.Failed(reason=HOSTILE, advice=HOSTILE))
     yield run
     shutil.rmtree(run.path)
+
+
+@pytest.fixture
+def bare_run(outputs: pathlib.Path) -> Iterator[RunFolder]:
+    """A run that was stopped after six steps, before its first sample and file."""
+    run = folder.create(outputs, "bare")
+    folder.write_job(run, Job(), {})
+    log = events.EventLog(run.events)
+    log.write(begun(0))
+    for step in range(1, 7):
+        log.write(events.Step(step=step, epoch=1, loss=0.5, learning_rate=1e-4))
+    log.write(events.Stopped(step=6, epoch=1, file=""))
+    yield run
+    shutil.rmtree(run.path)
+
+
+def begun(first_step: int) -> events.Started:
+    lengths = {"steps": 9, "steps_per_epoch": 9, "epochs": 1, "pictures": 1}
+    return events.Started(name="x", prompts=["x"], device="cpu", first_step=first_step, **lengths)
+
+
+def test_a_run_shows_nothing_of_the_one_before(ui: Page, hostile_run: RunFolder, bare_run: RunFolder) -> None:
+    open_tab(ui, "run")
+    ui.locator(".run-name", has_text=hostile_run.name).click()
+    expect(ui.locator(".sample-row")).to_have_count(2)
+    expect(ui.locator(".files li")).to_have_count(1)
+    ui.locator(".run-name", has_text=bare_run.name).click()
+    expect(ui.locator(".run .name h2")).to_have_text(bare_run.name)
+    expect(ui.locator(".samples-card")).to_be_hidden()
+    expect(ui.locator(".files li")).to_have_count(0)
+
+
+def test_steps_that_are_done_again_may_be_under_the_pointer(ui: Page, bare_run: RunFolder) -> None:
+    open_tab(ui, "run")
+    ui.locator(".run-name", has_text=bare_run.name).click()
+    expect(ui.locator(".curves")).to_have_attribute("data-points", "6")
+    box = ui.locator(".curves").bounding_box()
+    assert box
+    ui.mouse.move(box["x"] + box["width"] - 20, box["y"] + 100)
+    expect(ui.locator(".reading .step b")).to_have_text("6")
+    events.EventLog(bare_run.events).write(begun(2))
+    expect(ui.locator(".curves")).to_have_attribute("data-points", "2")
 
 
 def test_no_text_of_a_run_becomes_more_than_text(ui: Page, hostile_run: RunFolder) -> None:
