@@ -177,11 +177,13 @@ def _save(form: Form, title: str, purpose: str, chosen: str | None, *given: Any)
 
 
 def _proposal(chosen: str | None) -> tuple[str, str]:
-    """Title and purpose of the chosen preset where it is the user's own, to be written over."""
-    own = shelf.find(chosen) if chosen and chosen.startswith(f"{shelf.OWN}/") else None
-    if own is None:
+    """Title and purpose of the chosen preset where it is the user's own and can be read, to be written over."""
+    if not chosen or not chosen.startswith(f"{shelf.OWN}/"):
         return "", ""
-    document = presets.read(own.path)
+    try:
+        document = shelf.read(chosen)
+    except Invalid:
+        return "", ""
     return document.title, document.purpose
 
 
@@ -274,8 +276,12 @@ def notice(kind: str, lines: Iterable[str], head: str = "") -> str:
 
 
 def restore(form: Form, draft: str) -> list[Any]:
-    """What all fields and the chooser show of the draft that the browser has kept, or no change without one."""
-    unchanged = [gr.skip()] * (len(form.widgets) + 2)
+    """What all fields and the chooser show of the draft that the browser has kept; the fields stay without one.
+
+    The chooser gets the presets of now: some may have been saved since the page was built.
+    """
+    entries = shelf.entries()
+    unchanged = [*[gr.skip()] * len(form.widgets), gr.Dropdown(choices=_choices(entries)), gr.skip()]
     try:
         kept = json.loads(draft or "null")
     except ValueError:
@@ -289,5 +295,6 @@ def restore(form: Form, draft: str) -> list[Any]:
             not specs[path].choices or value in specs[path].choices
         )
         found.append(value if usable else gr.skip())
-    entry = shelf.find(kept.get("preset"))
-    return [*found, entry.key if entry else None, _purpose(entry.purpose if entry else "")]
+    entry = next((entry for entry in entries if entry.key == kept.get("preset")), None)
+    chooser = gr.Dropdown(choices=_choices(entries), value=entry.key if entry else None)
+    return [*found, chooser, _purpose(entry.purpose if entry else "")]

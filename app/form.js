@@ -39,7 +39,9 @@ window.atelier = (() => {
   function opened(...values) {
     const draft = stored();
     const now = byPath(values);
-    base = draft?.base ?? now;
+    if (draft) facts.preset = draft.preset;
+    // A draft of an older version lacks the settings that are new.
+    base = {...now, ...draft?.base};
     last = {};
     show(now, false);
     document.body.dataset.ready = "1";
@@ -178,8 +180,8 @@ window.atelier = (() => {
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, obey, go, openTab, saving,
-    draft: () => [localStorage.getItem(DRAFT) ?? ""],
+    opened, edited, obey, saving,
+    draft: () => [JSON.stringify(stored())],
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
   };
 })();

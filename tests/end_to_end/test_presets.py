@@ -5,6 +5,7 @@ import pathlib
 
 from playwright.sync_api import Page, expect
 
+from tests.end_to_end.conftest import reopen
 from tests.end_to_end.test_page import open_tab
 
 
@@ -29,6 +30,16 @@ def test_saved_presets_can_be_chosen_and_loaded_again(ui: Page, home: pathlib.Pa
     expect(ui.locator("#changes")).to_have_text("1 change")
     ui.click("#load-preset")
     expect(ui.locator("#f-adapter-rank input")).to_have_value("24")
+
+
+def test_the_chosen_preset_is_still_chosen_after_reloads_and_changes(ui: Page, base_url: str) -> None:
+    save_as(ui, "of today")
+    expect(ui.locator(".notice.good")).to_be_visible()
+    for rank in ("20", "21"):
+        reopen(ui, base_url)
+        expect(ui.locator("#preset input")).to_have_value("of today (yours)")
+        ui.fill("#f-adapter-rank input", rank)
+        expect(ui.locator("#changes")).to_have_text("1 change")
 
 
 def test_a_preset_is_not_written_over_by_chance(ui: Page, home: pathlib.Path) -> None:
