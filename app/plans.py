@@ -2,6 +2,7 @@
 
 import functools
 import html
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -100,8 +101,11 @@ def _one_by_one(job: Job) -> bool:
     return job.training.batch_size == 1 or job.training.gradient_accumulation > 1
 
 
-def view(values: Values) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the data set's overview shows (problems, subsets, buckets), and what the grid of its pictures shows."""
+def view(values: Values) -> tuple[str, str]:
+    """What the data set's overview shows (problems, subsets, buckets) and what the grid of its pictures does, as JSON.
+
+    As text, since Gradio copies what its components hold, value by value, at every change of any field.
+    """
     job, _ = possible_job(values)
     found = scan(job.dataset)
     plan = make_plan(job, found)
@@ -112,7 +116,12 @@ def view(values: Values) -> tuple[dict[str, Any], dict[str, Any]]:
         "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
         "problems": [{"level": p.level, "text": p.text, "advice": p.advice} for p in plan.problems],
     }
-    return overview, {"folders": directories, "pictures": pictures[:MOST_PICTURES]}
+    return _text(overview), _text({"folders": directories, "pictures": pictures[:MOST_PICTURES]})
+
+
+def _text(value: Any) -> str:
+    """`value` as JSON with a ? for what is no Unicode: on Linux a file name may be any bytes."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def _subset(subset: Subset) -> Mapping[str, Any]:

@@ -4,21 +4,22 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const find = name => element.querySelector(name);
   const dialog = find("dialog");
   const AT_ONCE = 240;
+  let view = null;
   let shown = 0;
   let open = -1;
   translate(element, say);
 
-  const view = () => props.value || null;
   const pathOf = picture => {
-    const folder = view().folders[picture.folder];
+    const folder = view.folders[picture.folder];
     return folder + (folder.includes("\\") ? "\\" : "/") + picture.name;
   };
   const address = (picture, px) => "thumb?" + new URLSearchParams({path: pathOf(picture), key: picture.key, at: picture.at, px});
 
   function draw() {
-    find(".dataset").classList.toggle("waiting", !view());
-    find(".gallery").hidden = !view();
-    if (view()) gallery(view().pictures);
+    view = props.value ? JSON.parse(props.value) : null;
+    find(".dataset").classList.toggle("waiting", !view);
+    find(".gallery").hidden = !view;
+    if (view) gallery(view.pictures);
   }
 
   function gallery(pictures) {
@@ -31,7 +32,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   function more() {
-    const pictures = view()?.pictures ?? [];
+    const pictures = view?.pictures ?? [];
     if (shown >= pictures.length) return;
     const next = pictures.slice(shown, shown + AT_ONCE);
     find(".grid").append(...next.map((picture, i) => tile(picture, shown + i)));
@@ -46,7 +47,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   function enlarge(index) {
-    const pictures = view().pictures;
+    const pictures = view.pictures;
     open = (index + pictures.length) % pictures.length;
     const picture = pictures[open];
     find("figure img").src = address(picture, 1280);
@@ -60,14 +61,21 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   async function save() {
-    const picture = view().pictures[open];
+    const at = open;
+    const picture = view.pictures[at];
     const text = find("textarea").value;
     const answer = await server.save_caption({path: pathOf(picture), key: picture.key, text});
     write(find(".state"), answer.message);
-    if (!answer.ok) return;
+    if (!answer.ok) return false;
     Object.assign(picture, {caption: answer.caption, own: true});
     find(".save").disabled = true;
-    find(".grid").children[open]?.replaceWith(tile(picture, open));
+    find(".grid").children[at]?.replaceWith(tile(picture, at));
+    return true;
+  }
+
+  /** To the next picture; what was typed for this one is kept first. */
+  async function step(move) {
+    if (find(".save").disabled || await save()) enlarge(open + move);
   }
 
   function keys(event) {
@@ -76,11 +84,11 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
       return;
     }
     const move = {ArrowLeft: -1, ArrowRight: 1}[event.key];
-    if (move) enlarge(open + move);
+    if (move) step(move);
   }
 
-  find(".back").addEventListener("click", () => enlarge(open - 1));
-  find(".next").addEventListener("click", () => enlarge(open + 1));
+  find(".back").addEventListener("click", () => step(-1));
+  find(".next").addEventListener("click", () => step(1));
   find(".close").addEventListener("click", () => dialog.close());
   find(".save").addEventListener("click", save);
   find("textarea").addEventListener("input", () => { find(".save").disabled = false; write(find(".state"), ""); });

@@ -6,7 +6,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   translate(element, say);
 
   function draw() {
-    const view = props.value || null;
+    const view = props.value ? JSON.parse(props.value) : null;
     find(".dataset").classList.toggle("waiting", !view);
     find(".overview").hidden = !view?.subsets.length;
     if (!view) return;

@@ -70,6 +70,20 @@ def test_captions_are_text_and_can_be_changed(ui: Page, pictures: pathlib.Path) 
     assert ui.evaluate("window.hit") is None
 
 
+def test_a_caption_is_kept_when_the_next_picture_is_shown(ui: Page, pictures: pathlib.Path) -> None:
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(pictures / "2_dog"))
+    tiles = ui.locator("#dataset-grid .tile")
+    expect(tiles).to_have_count(3)
+    tiles.nth(1).click()
+    ui.locator("#dataset-grid textarea").fill("a dog at dusk")
+    ui.locator("#dataset-grid .step.next").click()
+    expect(ui.locator("#picture-name")).to_have_text("2.png")
+    expect(tiles.nth(1)).to_contain_text("a dog at dusk")
+    assert (pictures / "2_dog" / "1.txt").read_text(encoding="utf-8") == "a dog at dusk\n"
+    ui.keyboard.press("Escape")
+
+
 def test_problems_say_what_to_do_and_an_empty_folder_explains_itself(ui: Page, playground: pathlib.Path) -> None:
     (playground / "nothing").mkdir()
     open_tab(ui, "dataset")
