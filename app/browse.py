@@ -6,7 +6,7 @@ import re
 import string
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app import places
@@ -16,8 +16,10 @@ from trainer.dataset.pictures import EXTENSIONS
 COUNTING_S = 0.4
 MODEL_ENDINGS = (".safetensors",)
 
+Roots = Sequence[tuple[str, pathlib.Path]]
 
-def roots() -> list[tuple[str, pathlib.Path]]:
+
+def roots() -> Roots:
     """Where browsing may begin, with a label each: home, the current and the output folders, mounted drives."""
     here = pathlib.Path.cwd()
     found = [(say("browser.home"), pathlib.Path.home()), *([] if here.parent == here else [(here.name, here)])]
@@ -26,7 +28,7 @@ def roots() -> list[tuple[str, pathlib.Path]]:
         for index, folder in enumerate(places.output_folders())
     ]
     found += [(drive.name or str(drive), drive) for drive in _drives()]
-    by_path = {path.resolve(): label for label, path in reversed(found) if path.is_dir()}
+    by_path = {path.resolve(): label for label, path in reversed(found) if os.path.isdir(path)}
     return [(label, path) for path, label in reversed(by_path.items())]
 
 
@@ -40,18 +42,18 @@ def _drives() -> list[pathlib.Path]:
 
 def _children(folder: pathlib.Path) -> list[pathlib.Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir())
+        return sorted(path for path in folder.iterdir() if os.path.isdir(path))
     except OSError:
         return []
 
 
-def allowed(path: pathlib.Path) -> pathlib.Path | None:
-    """`path` with its links followed, or None when it is outside of every root."""
+def allowed(path: pathlib.Path, inside: Roots) -> pathlib.Path | None:
+    """`path` with its links followed, or None when it is outside of every root in `inside`."""
     try:
         real = path.expanduser().resolve()
     except (OSError, RuntimeError, ValueError):
         return None
-    return real if any(real.is_relative_to(root) for _, root in roots()) else None
+    return real if any(real.is_relative_to(root) for _, root in inside) else None
 
 
 def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,36 +62,43 @@ def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
     With `wanted["kind"]` "model", model files are listed too. Folders come first and carry how many pictures lie
     directly in them (None where counting would take too long).
     """
-    folder = _nearest(str(wanted.get("path") or ""))
+    # They are looked up once: a folder may hold thousands of others.
+    known = roots()
+    folder = _nearest(str(wanted.get("path") or ""), known)
     entries, message = _entries(folder)
     until = time.monotonic() + COUNTING_S
-    inside = [path for path in entries if path.is_dir() and allowed(path)]
+    inside = [path for path in entries if os.path.isdir(path) and allowed(path, known)]
     return {
         "path": str(folder),
         "message": message,
-        "roots": [{"label": label, "path": str(path)} for label, path in roots()],
-        "crumbs": _crumbs(folder),
+        "roots": [{"label": label, "path": str(path)} for label, path in known],
+        "crumbs": _crumbs(folder, known),
         "pictures": count_pictures(entries),
         "folders": [{"name": path.name, "path": str(path), "pictures": _count(path, until)} for path in inside],
-        "files": _models(entries) if wanted.get("kind") == "model" else [],
+        "files": _models(entries, known) if wanted.get("kind") == "model" else [],
     }
 
 
-def _nearest(text: str) -> pathlib.Path:
+def _nearest(text: str, inside: Roots) -> pathlib.Path:
     start = pathlib.Path(text).expanduser() if text and os.path.isabs(os.path.expanduser(text)) else pathlib.Path.home()
     for folder in (start, *start.parents):
-        real = allowed(folder)
-        if real is not None and real.is_dir():
+        real = allowed(folder, inside)
+        if real is not None and os.path.isdir(real):
             return real
-    return roots()[0][1]
+    return inside[0][1]
 
 
 def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], str]:
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith((".", "$"))]
+        found = [path for path in folder.iterdir() if not path.name.startswith((".", "$")) and _is_text(path.name)]
     except OSError as error:
         return [], say("browser.unreadable", reason=error.strerror or error)
     return sorted(found, key=_natural), ""
+
+
+def _is_text(name: str) -> bool:
+    """Whether `name` can be shown: on Linux a name may be any bytes, and a page only takes Unicode."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _natural(path: pathlib.Path) -> list[Any]:
@@ -98,8 +107,8 @@ def _natural(path: pathlib.Path) -> list[Any]:
     ]
 
 
-def _crumbs(folder: pathlib.Path) -> list[dict[str, str]]:
-    shown = [part for part in (folder, *folder.parents) if allowed(part)]
+def _crumbs(folder: pathlib.Path, inside: Roots) -> list[dict[str, str]]:
+    shown = [part for part in (folder, *folder.parents) if allowed(part, inside)]
     return [{"name": part.name or str(part), "path": str(part)} for part in reversed(shown)]
 
 
@@ -117,8 +126,9 @@ def _count(folder: pathlib.Path, until: float) -> int | None:
         return None
 
 
-def _models(entries: Iterable[pathlib.Path]) -> list[dict[str, str]]:
-    found = [path for path in entries if path.suffix.lower() in MODEL_ENDINGS and path.is_file() and allowed(path)]
+def _models(entries: Iterable[pathlib.Path], inside: Roots) -> list[dict[str, str]]:
+    named = (path for path in entries if path.suffix.lower() in MODEL_ENDINGS and os.path.isfile(path))
+    found = [path for path in named if allowed(path, inside)]
     return [{"name": path.name, "path": str(path), "size": _size(path.stat().st_size)} for path in found]
 
 

@@ -35,7 +35,7 @@ def default_outputs() -> pathlib.Path:
 def output_folders() -> list[pathlib.Path]:
     """The default output folder, then every other one in use, the latest first; missing ones are left out."""
     known = [default_outputs(), *_remembered()]
-    return [folder for folder in dict.fromkeys(known) if folder == default_outputs() or folder.is_dir()]
+    return [folder for folder in dict.fromkeys(known) if folder == default_outputs() or os.path.isdir(folder)]
 
 
 def remember_output_folder(folder: pathlib.Path) -> None:
@@ -60,4 +60,5 @@ def _remembered() -> list[pathlib.Path]:
 
 def resolve_outputs(folder: str) -> pathlib.Path:
     """Where an output folder named in a job lies; the word `outputs` is the default one."""
-    return default_outputs() if folder == "outputs" else pathlib.Path(folder).expanduser().absolute()
+    # Unlike Path.expanduser, which raises, it leaves a ~ as it is where no user is called like that.
+    return default_outputs() if folder == "outputs" else pathlib.Path(os.path.expanduser(folder)).absolute()

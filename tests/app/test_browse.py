@@ -1,7 +1,10 @@
 """The file browser shows what is inside of its roots, and nothing else."""
 
+import json
 import os
 import pathlib
+import sys
+import time
 
 import pytest
 from PIL import Image
@@ -61,3 +64,21 @@ def test_a_file_or_a_missing_folder_shows_the_nearest_folder(user: pathlib.Path)
 def test_crumbs_end_at_the_root(user: pathlib.Path) -> None:
     found = browse.listing({"path": str(user / "10_cat")})
     assert names(found["crumbs"]) == ["user", "10_cat"]
+
+
+def test_a_name_that_is_too_long_shows_the_nearest_folder(user: pathlib.Path) -> None:
+    assert browse.listing({"path": str(user / ("long" * 100))})["path"] == str(user)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is Unicode")
+def test_names_that_are_no_text_are_left_out(user: pathlib.Path) -> None:
+    (user / os.fsdecode(b"\x83l\x83R")).mkdir()
+    json.dumps(browse.listing({"path": str(user)}), ensure_ascii=False).encode()
+
+
+def test_thousands_of_folders_are_listed_soon(user: pathlib.Path) -> None:
+    for number in range(2000):
+        (user / "2_dog" / str(number)).mkdir(parents=True)
+    begun = time.perf_counter()
+    assert len(browse.listing({"path": str(user / "2_dog")})["folders"]) == 2000
+    assert time.perf_counter() - begun < 2

@@ -35,3 +35,4 @@ def test_the_word_outputs_is_the_default_folder(tmp_path: pathlib.Path) -> None:
     assert places.resolve_outputs("outputs") == tmp_path / "outputs"
     assert places.resolve_outputs("~/loras") == tmp_path / "user" / "loras"
     assert places.resolve_outputs("here") == tmp_path / "user" / "here"
+    assert places.resolve_outputs("~nobody is called so/x") == tmp_path / "user" / "~nobody is called so" / "x"
