@@ -38,6 +38,7 @@ export class SampleTable {
       if (this.body.children[place] !== row.line) this.body.insertBefore(row.line, this.body.children[place] ?? null);
       this.fill(row, tables, columns);
     });
+    this.keepStop();
     this.markPins();
   }
 
@@ -89,12 +90,17 @@ export class SampleTable {
       height: sample.height || null,
     });
     const enlarge = (event) => (event.shiftKey ? this.pin(row, column) : this.open(row, column));
-    const first = !this.body.querySelector('.cell[tabindex="0"]') && !row.line.querySelector('.cell[tabindex="0"]');
     const label = { "aria-label": `${this.title(row, cell)} · ${sample.text}`, title: sample.text };
     return [
-      make("button", { type: "button", class: "cell", tabindex: first ? "0" : "-1", ...label, on: { click: enlarge } }, image),
+      make("button", { type: "button", class: "cell", tabindex: "-1", ...label, on: { click: enlarge } }, image),
       make("button", { type: "button", class: "pin", tabindex: "-1", text: "⇆", title: this.say("pin"), "aria-label": this.say("pin"), on: { click: () => this.pin(row, column) } }),
     ];
+  }
+
+  /** One picture is a stop of the tab key, also after the one that was has gone or was drawn anew. */
+  keepStop() {
+    if (this.body.querySelector('.cell[tabindex="0"]')) return;
+    this.body.querySelector(".cell")?.setAttribute("tabindex", "0");
   }
 
   title(row, cell) {
