@@ -49,14 +49,11 @@ class Form:
         """What is placed from now on stands in the tab `name`."""
         self._tab = name
 
-    def place(self, *paths: str, **options: Any) -> None:
-        """Puts the widgets of these settings here; `options` replace attributes, as in `lines=8`."""
+    def place(self, *paths: str) -> None:
+        """Puts the widgets of these settings here."""
         for path in paths:
             assert path not in self.widgets, f"{path} is placed twice"
-            widget = widgets.make(fields.specs()[path], self.start[path])
-            for name, value in options.items():
-                setattr(widget, name, value)
-            self.widgets[path] = widget
+            self.widgets[path] = widgets.make(fields.specs()[path], self.start[path])
             self.tabs[path] = self._tab
 
     def browsable(self, path: str, kind: str) -> None:

@@ -11,10 +11,10 @@ from app.words import say_all
 Server = Sequence[Callable[[Any], Any]]
 
 
-def island(name: str, value: Any, server_functions: Server = (), **props: Any) -> gr.HTML:
+def island(name: str, value: Any, server_functions: Server = ()) -> gr.HTML:
     """The island `name` showing `value`, with its words from the table as `props.words`.
 
-    Each of `server_functions` takes one argument: what its JavaScript gives it. `elem_id` and the like are passed on.
+    Each of `server_functions` takes one argument: what its JavaScript gives it.
     """
     folder = pathlib.Path(__file__).parent
     html, css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
@@ -25,5 +25,6 @@ def island(name: str, value: Any, server_functions: Server = (), **props: Any) -
         js_on_load=js,
         server_functions=list(server_functions),
         words=say_all(f"islands.{name}"),
-        **{"elem_id": name.replace("_", "-"), "apply_default_css": False, **props},
+        elem_id=name.replace("_", "-"),
+        apply_default_css=False,
     )

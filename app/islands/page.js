@@ -86,7 +86,7 @@ const SLEEP_MS = 700;
  * Calls `turn` again and again while `element` can be seen; it returns the milliseconds until the next time. While it
  * fails, `lost(true)` is called and it is tried again every two seconds. Returns a function that takes a turn at once.
  */
-export function follow(element, turn, lost = () => {}) {
+export function follow(element, turn, lost) {
   let timer = 0;
   let busy = false;
   let again = false;
@@ -107,8 +107,8 @@ export function follow(element, turn, lost = () => {}) {
       const pause = await turn();
       lost(false);
       return again ? 0 : pause;
-    } catch (error) {
-      lost(true, error);
+    } catch {
+      lost(true);
       return 2000;
     } finally {
       busy = false;
