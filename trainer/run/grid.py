@@ -49,8 +49,10 @@ def _drawn(run: RunFolder, cells: Mapping[tuple[int, int], dict[str, object]]) -
         draw.text((10, _TOP_PX + row * pitch + _CELL_PX // 2 - 8), str(epoch) if epoch else "base", _FAINT, font)
         for column, prompt in enumerate(prompts):
             if (epoch, prompt) in cells:
-                cell = _cell(run, str(cells[epoch, prompt]["file"]))
-                sheet.paste(cell, (_LEFT_PX + column * pitch, _TOP_PX + row * pitch))
+                # The place of a sample that its owner has removed stays empty.
+                with contextlib.suppress(OSError):
+                    cell = _cell(run, str(cells[epoch, prompt]["file"]))
+                    sheet.paste(cell, (_LEFT_PX + column * pitch, _TOP_PX + row * pitch))
     return sheet
 
 

@@ -23,5 +23,17 @@ def test_a_row_an_epoch_and_a_column_a_prompt(tmp_path: pathlib.Path) -> None:
     assert rows == [[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 0)]]
 
 
+def test_the_place_of_a_sample_that_was_removed_stays_empty(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    log = events.EventLog(run.events)
+    for prompt in (1, 2):
+        about = {"text": "a cat", "seed": 42, "width_px": 64, "height_px": 64, "step": 1, "epoch": 1}
+        log.write(events.Sample(prompt=prompt, file=f"samples/{prompt}.png", **about))
+    Image.new("RGB", (64, 64), "red").save(run.samples / "2.png")
+    draw_grid(run)
+    with Image.open(run.grid) as grid:
+        assert [grid.getpixel((160 + 198 * column, 150)) for column in (0, 1)] == [(250, 249, 246), (255, 0, 0)]
+
+
 def test_a_run_without_samples_has_none(tmp_path: pathlib.Path) -> None:
     assert draw_grid(folder.create(tmp_path, "cat")) == ""
