@@ -73,7 +73,10 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
         file = session.save(moment, f"step{step:08d}") if place.is_main else ""
         tell(events.Stopped(step=step, epoch=moment.epoch, file=file))
         return
-    file = run.weights_file(job.output.name).relative_to(run.path).as_posix()
+    path = run.weights_file(job.output.name)
+    if place.is_main and not path.is_file():  # resumed on fewer pictures, so that no step was left
+        session.save(Moment(math.ceil(step / per_epoch), step), None)
+    file = path.relative_to(run.path).as_posix()
     grid = draw_grid(run) if place.is_main else ""
     tell(events.Finished(step=step, file=file, grid=grid, training_s=time.monotonic() - began))
 

@@ -193,6 +193,18 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: pathlib.Pat
         carried_out(job)
 
 
+def test_a_run_resumed_on_fewer_pictures_than_it_has_seen_still_saves_its_file(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = job_for(tmp_path, tiny_model)
+    run, _ = carried_out(job, stop_at=6)
+    for number in range(1, 6):
+        (tmp_path / "data" / "2_thing" / f"{number}.png").unlink()
+    ended = told(job, run)[-1]
+    assert isinstance(ended, events.Finished)
+    assert final(run)
+
+
 def test_a_run_killed_between_its_last_step_and_its_end_still_ends(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:
