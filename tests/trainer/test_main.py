@@ -178,9 +178,10 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batches(
     tmp_path: pathlib.Path, job_file: pathlib.Path
 ) -> None:
     """The mean over processes is that over accumulated batches, up to the order of one addition."""
-    assert call("run", job_file, "--set", "training.gradient_accumulation=2").returncode == 0
+    skip = ("--set", "model.clip_skip=2")  # which leaves a layer without any gradient
+    assert call("run", job_file, *skip, "--set", "training.gradient_accumulation=2").returncode == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "trainer"]
-    together = subprocess.run([*launch, "run", job_file], cwd=ROOT, capture_output=True, text=True, check=False)
+    together = subprocess.run([*launch, "run", job_file, *skip], cwd=ROOT, capture_output=True, text=True, check=False)
     assert together.returncode == 0, together.stderr
     runs = [RunFolder(tmp_path / "out" / name) for name in ("tiny", "tiny-2")]
     one, two = (load_file(run.weights / "tiny.safetensors") for run in runs)

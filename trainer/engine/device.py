@@ -38,7 +38,8 @@ class Device:
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Makes gradients the mean over all processes; adapters are small, so the model need not be wrapped."""
         if self.processes > 1:
-            for parameter in parameters:
+            # A layer that CLIP skip leaves out has no gradient in any process.
+            for parameter in (parameter for parameter in parameters if parameter.grad is not None):
                 parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
     def agreed(self, wish: bool) -> bool:
@@ -82,5 +83,5 @@ def refuse(training: Training, kind: str) -> None:
         raise Trouble("device_fp16_cpu")
     if kind == "mps" and (training.precision != "no" or training.optimizer == "AdamW8bit"):
         raise Trouble("device_mps", what=training.precision if training.precision != "no" else training.optimizer)
-    if kind == "cuda" and training.precision == "bf16" and not torch.cuda.is_bf16_supported():
+    if kind == "cuda" and training.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise Trouble("device_bf16_cuda")
