@@ -183,7 +183,7 @@ def read_value(text: str, kind: Kind) -> Any:
         return read_pairs(text)
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also for a number of thousands of digits, or nested as deep
         return text
 
 

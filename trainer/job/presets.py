@@ -1,7 +1,7 @@
 """Reads and writes job and preset files.
 
 Both are one JSON object: `version`, the sections of a `Job` (any part of them; the rest are defaults), and, in a
-preset, `title` and `purpose`.
+preset, `title` and `purpose`; what a run's job.json says `about` itself is passed over.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def read(path: pathlib.Path) -> Document:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise _invalid("not_json", path=path, reason=error.msg, line=error.lineno) from error
-    except RecursionError:
+    except (RecursionError, ValueError):  # nested too deep, or a number of thousands of digits
         raise _invalid("not_a_job", path=path) from None
     return document(data, str(path))
 
@@ -65,7 +65,7 @@ def document(data: Any, name: str) -> Document:
         raise _invalid("newer_version", path=name, version=version, known=VERSION)
     for older in range(version, VERSION):
         data = MIGRATIONS[older](data)
-    values = {key: value for key, value in data.items() if key not in ("title", "purpose", "version")}
+    values = {key: value for key, value in data.items() if key not in ("title", "purpose", "version", "about")}
     if any(not isinstance(values.get(section, {}), dict) for section in Job.model_fields):
         raise _invalid("not_a_job", path=name)
     unknown = unknown_paths(values)

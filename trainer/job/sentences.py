@@ -27,6 +27,8 @@ _TEMPLATES: Mapping[str, tuple[str, str]] = types.MappingProxyType(
         "tuple_type": ("not_a_list", ""),
         "missing": ("empty", ""),
         "string_too_short": ("empty", ""),
+        "string_too_long": ("too_long", "max_length"),
+        "multiple_of": ("not_a_multiple", "multiple_of"),
     }
 )
 

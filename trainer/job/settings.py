@@ -435,6 +435,9 @@ class Output(Section):
     def _plain_file_name(cls, value: str) -> str:
         if re.search(r'[/\\:*?"<>|\x00-\x1f]', value) or value.strip(". ") != value:
             raise fault("", "invalid", title="Name", reason=say("bad_name"))
+        # Of the 255 bytes of a file name, 55 are left for epoch, prompt and seed; a Japanese sign takes three.
+        if len(value.encode()) > 200:
+            raise fault("", "invalid", title="Name", reason=say("long_name"))
         return value
 
 

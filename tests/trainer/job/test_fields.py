@@ -46,6 +46,9 @@ def messages(data: dict[str, Any]) -> dict[str, str]:
             "Prompts: line 2: --w needs a number, but 'x' was given",
         ),
         ({"output": {"name": "../x"}}, "output.name", 'Name: must be a plain file name without / \\ : * ? " < > |'),
+        ({"output": {"name": "a" * 101}}, "output.name", "Name: must have at most 100 letters"),
+        ({"output": {"name": "猫" * 70}}, "output.name", "Name: is too long for the names of files"),
+        ({"dataset": {"bucket_step_px": 12}}, "dataset.bucket_step_px", "Bucket step: must be a multiple of 8"),
         (
             {"training": {"epochs": 2, "steps": 3}},
             "training.steps",
@@ -112,6 +115,12 @@ def test_set_changes_one_value_and_the_other_length_gives_way() -> None:
 def test_a_set_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match=r"--set|no such setting"):
         with_sets({}, [text])
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000])
+def test_a_set_that_no_computer_can_read_is_refused_in_a_sentence(value: str) -> None:
+    with pytest.raises(Invalid, match="Steps: must be a whole number"):
+        parse(with_sets({}, [f"training.steps={value}"]))
 
 
 def test_optimizer_settings_are_read_as_kohyas_users_write_them() -> None:

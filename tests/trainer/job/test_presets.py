@@ -9,6 +9,7 @@ from trainer.check import read_job_file
 from trainer.job import presets
 from trainer.job.facts import FAMILIES
 from trainer.job.fields import Invalid, parse
+from trainer.run import folder
 from trainer.run.folder import write_text
 
 FILES = sorted(presets.PRESETS.rglob("*.json"))
@@ -33,6 +34,13 @@ def test_what_is_written_is_read_back(tmp_path: pathlib.Path) -> None:
     assert presets.read(tmp_path / "b.json").job == job
 
 
+def test_the_job_of_a_run_can_be_run_again(tmp_path: pathlib.Path) -> None:
+    job = parse({"training": {"steps": 7}})
+    run = folder.create(tmp_path, "cat")
+    folder.write_job(run, job, {"torch": "2"})
+    assert read_job_file(run.job, []) == job
+
+
 def test_unknown_settings_are_reported_and_the_command_line_refuses_them(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"training": {"epochs": 3, "epoch": 2}, "trainning": {}}), encoding="utf-8-sig")
@@ -54,6 +62,7 @@ def test_unknown_settings_are_reported_and_the_command_line_refuses_them(tmp_pat
         (b'{"version": 99}', "newer version"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"[" * 100_000, "holds no job"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "holds no job"),
     ],
 )
 def test_a_file_that_is_no_job_is_refused_in_a_sentence(tmp_path: pathlib.Path, content: bytes, sentence: str) -> None:
