@@ -34,14 +34,15 @@ def metadata(about: About, injected: Injected, moment: Moment) -> dict[str, str]
 
 def _training(about: About, moment: Moment) -> Mapping[str, object]:
     job, training = about.job, about.job.training
+    family = FAMILIES[job.model.family]
     return {
         "ss_output_name": job.output.name,
         "ss_training_started_at": about.started,
         "ss_training_finished_at": datetime.datetime.now().timestamp(),
         "ss_sd_model_name": pathlib.PurePath(job.model.base).name,
-        "ss_base_model_version": FAMILIES[job.model.family].base_model_version,
-        "ss_v2": "zero_padding" in FAMILIES[job.model.family].capabilities,
-        "ss_clip_skip": job.model.clip_skip,
+        "ss_base_model_version": family.base_model_version + ("_v" if about.prediction == "v" else ""),
+        "ss_v2": "zero_padding" in family.capabilities,
+        "ss_clip_skip": job.model.clip_skip if "clip_skip" in family.capabilities else None,
         "ss_learning_rate": training.learning_rate,
         "ss_unet_lr": training.learning_rate,
         "ss_text_encoder_lr": training.text_encoder_learning_rate if training.text_encoder else None,
@@ -106,7 +107,7 @@ def _modelspec(about: About) -> Mapping[str, object]:
     job = about.job
     return {
         "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": f"{FAMILIES[job.model.family].architecture}/lora",
+        "modelspec.architecture": f"{FAMILIES[job.model.family].architectures[about.prediction]}/lora",
         "modelspec.implementation": "diffusers",
         "modelspec.title": job.output.name,
         "modelspec.resolution": f"{job.dataset.resolution}x{job.dataset.resolution}",

@@ -10,7 +10,8 @@ class FamilyFacts:
     """A kind of base model.
 
     `capabilities` is what settings ask for with `needs=` ("zero_padding": captions are padded with token 0, not with
-    the end token); `base_model_version` and `architecture` are what files' metadata call the family.
+    the end token); `base_model_version` and `architectures` (by what the model predicts) are what files' metadata call
+    the family.
     """
 
     name: str
@@ -18,7 +19,7 @@ class FamilyFacts:
     native_px: int
     capabilities: frozenset[str]
     base_model_version: str
-    architecture: str
+    architectures: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +39,20 @@ FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
         row.name: row
         for row in (
             FamilyFacts(
-                "sd15", "Stable Diffusion 1.x", 512, _DIFFUSION | {"clip_skip"}, "sd_v1", "stable-diffusion-v1"
+                "sd15",
+                "Stable Diffusion 1.x",
+                512,
+                _DIFFUSION | {"clip_skip"},
+                "sd_v1",
+                {"epsilon": "stable-diffusion-v1", "v": "stable-diffusion-v1"},
             ),
             FamilyFacts(
-                "sd2", "Stable Diffusion 2.x", 768, _DIFFUSION | {"zero_padding"}, "sd_v2", "stable-diffusion-v2-768-v"
+                "sd2",
+                "Stable Diffusion 2.x",
+                768,
+                _DIFFUSION | {"zero_padding"},
+                "sd_v2",
+                {"epsilon": "stable-diffusion-v2-512", "v": "stable-diffusion-v2-768-v"},
             ),
         )
     }
