@@ -6,9 +6,9 @@ from typing import Any
 
 from app import thumbs
 from app.words import say
+from trainer.dataset.caption_files import EXTENSIONS
+from trainer.dataset.folders import listing, stem
 from trainer.run.folder import write_text
-
-ENDINGS = (".txt", ".caption")
 
 
 def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,8 +19,8 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     path, text = pathlib.Path(str(given.get("path"))), " ".join(str(given.get("text")).split())
     if not thumbs.is_signed(str(path), str(given.get("key"))) or not path.is_file():
         return {"ok": False, "message": say("captions.refused")}
-    target = caption_path(path)
     try:
+        target = caption_path(path)
         write_text(target, text + "\n")
     except OSError as error:
         return {"ok": False, "message": say("captions.unsaved", reason=error.strerror or error)}
@@ -28,6 +28,7 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def caption_path(picture: pathlib.Path) -> pathlib.Path:
-    """The caption file of `picture`: the one that is there, or a new .txt."""
-    there = (picture.with_suffix(ending) for ending in ENDINGS)
-    return next((path for path in there if path.is_file()), picture.with_suffix(ENDINGS[0]))
+    """The caption file of `picture`: the one that training reads, its ending in whatever case, or a new .txt."""
+    held = listing(picture.parent)
+    found = {path.suffix.lower(): path for path in reversed(held.files) if stem(path) == stem(picture)}
+    return next((found[ending] for ending in EXTENSIONS if ending in found), picture.with_suffix(EXTENSIONS[0]))

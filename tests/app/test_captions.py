@@ -26,6 +26,13 @@ def test_the_caption_file_that_is_there_is_used(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "a.txt").exists()
 
 
+def test_an_ending_in_capitals_is_the_same_one(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "A.PNG").touch()
+    (tmp_path / "A.TXT").write_text("old", encoding="utf-8")
+    captions.save_caption(given(tmp_path / "A.PNG", "new"))
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.glob("A.[Tt]*")] == ["new\n"]
+
+
 def test_an_unsigned_path_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").touch()
     for wrong in ({"key": "0"}, {"path": str(tmp_path / "b.png")}, {"path": None}):
