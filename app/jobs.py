@@ -31,8 +31,7 @@ def start(job: Job) -> RunFolder:
 
 def under_way() -> list[RunFolder]:
     """The runs in the known output folders whose trainer is at work or about to be."""
-    runs = (run for outputs in places.output_folders() for run in folder.list_runs(outputs))
-    return [run for run in runs if watch.overview(run)["state"] in ("waiting", "running")]
+    return [run for run in places.runs() if watch.overview(run)["state"] in ("waiting", "running")]
 
 
 def resume(run: RunFolder) -> None:
@@ -63,8 +62,8 @@ def with_whole_paths(job: Job) -> Job:
 
 def _whole_path(name: str) -> str:
     """`name` as an absolute path where it names a file or folder that exists; else it is a hub id and stays."""
-    path = pathlib.Path(name).expanduser()
-    return str(path.absolute()) if name and path.exists() else name
+    path = os.path.expanduser(name)
+    return os.path.abspath(path) if name and os.path.exists(path) else name
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

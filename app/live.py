@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import fastapi
@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from PIL import Image
 
 from app import places, watch
-from trainer.run.folder import RunFolder, list_runs
+from trainer.run.folder import RunFolder
 
 ISLANDS = pathlib.Path(__file__).parent / "islands"
 THUMBNAIL_PX = (96, 192, 384, 768, 1536)
@@ -35,13 +35,13 @@ def key_of(run: RunFolder) -> str:
 
 def find(key: str) -> RunFolder | None:
     """The run of this key among all runs in the output folders in use, None where there is none."""
-    return next((run for run in _runs() if key_of(run) == key), None)
+    return next((run for run in places.runs() if key_of(run) == key), None)
 
 
 @router.get("/runs")
 def runs() -> Response:
     """All runs, newest first: their overview with `key` and `folder`."""
-    found = sorted(map(_described, _runs()), key=lambda run: (run["created"], run["name"]), reverse=True)
+    found = sorted(map(_described, places.runs()), key=lambda run: (run["created"], run["name"]), reverse=True)
     return JSONResponse({"runs": found}, headers=FRESH)
 
 
@@ -94,11 +94,6 @@ def island_part(file: str) -> Response:
     path = _inside(ISLANDS, file, (".js", ".css"))
     kind = "text/javascript" if path.suffix == ".js" else "text/css"
     return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
-
-
-def _runs() -> Iterator[RunFolder]:
-    for folder in places.output_folders():
-        yield from list_runs(folder)
 
 
 def _described(run: RunFolder) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 `LORA_ATELIER_HOME` and `LORA_ATELIER_OUTPUTS` (set by `--home` and `--outputs`) replace the defaults.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import sys
 
-from trainer.run.folder import write_text
+from trainer.run.folder import RunFolder, list_runs, write_text
 
 MAX_REMEMBERED = 50
 
@@ -36,6 +37,15 @@ def output_folders() -> list[pathlib.Path]:
     """The default output folder, then every other one in use, the latest first; missing ones are left out."""
     known = [default_outputs(), *_remembered()]
     return [folder for folder in dict.fromkeys(known) if folder == default_outputs() or os.path.isdir(folder)]
+
+
+def runs() -> list[RunFolder]:
+    """All runs in the output folders in use; one that cannot be read (any more) must not hide the others."""
+    found: list[RunFolder] = []
+    for folder in output_folders():
+        with contextlib.suppress(OSError):
+            found += list_runs(folder)
+    return found
 
 
 def remember_output_folder(folder: pathlib.Path) -> None:

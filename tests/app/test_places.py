@@ -5,6 +5,8 @@ import pathlib
 import pytest
 
 from app import places
+from trainer.job.settings import Job
+from trainer.run.folder import RunFolder, create, list_runs, write_job
 
 
 def test_the_default_output_folder_is_always_listed(tmp_path: pathlib.Path) -> None:
@@ -21,6 +23,21 @@ def test_remembered_folders_come_back_latest_first_without_repetition(tmp_path: 
 def test_a_folder_that_is_gone_is_not_listed(tmp_path: pathlib.Path) -> None:
     places.remember_output_folder(tmp_path / "unplugged drive")
     assert places.output_folders() == [tmp_path / "outputs"]
+
+
+def test_an_output_folder_that_cannot_be_read_hides_no_other(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: pathlib.Path) -> list[RunFolder]:
+        if path.name == "locked":
+            raise PermissionError
+        return list_runs(path)
+
+    (tmp_path / "locked").mkdir()
+    places.remember_output_folder(tmp_path / "locked")
+    write_job(create(tmp_path / "outputs", "mine"), Job(), {})
+    monkeypatch.setattr(places, "list_runs", refuse)
+    assert [run.name for run in places.runs()] == ["mine"]
 
 
 @pytest.mark.parametrize("content", ["", "not JSON", "[]", '{"output_folders": [1, null]}', '{"output_folders": 5}'])
