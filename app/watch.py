@@ -60,9 +60,6 @@ def overview(run: RunFolder) -> dict[str, Any]:
         "duration_s": _duration_s(events),
         "seen_at": _number(last.get("time")),
         "stage": _stage(last) if state in ("waiting", "running") else None,
-        "file": next(
-            (name for event in reversed(events) if (name := event["kind"] != "sample" and _file_name(event))), ""
-        ),
         "reason": str(last.get("reason", "")) if state == "failed" else "",
         "advice": str(last.get("advice", "")) if state == "failed" else "",
     }
@@ -93,8 +90,7 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
         "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _of(events, "validated")],
         "samples": [_sample(event) for event in _of(events, "sample")],
         "saved": [_saved(event) for event in _of(events, "saved")],
-        "warnings": [{"time": _number(e.get("time")), "text": str(e.get("text", ""))} for e in _of(events, "warned")],
-        "started": _begun(_last(events, "started")),
+        "warnings": [{"text": str(e.get("text", ""))} for e in _of(events, "warned")],
         "grid": _base_name(_last(events, "finished").get("grid")),
     }
 
@@ -208,13 +204,6 @@ def _sample(event: Event) -> dict[str, Any]:
 def _saved(event: Event) -> dict[str, Any]:
     size = {"size_bytes": _whole(event.get("size_bytes"))}
     return {"file": _file_name(event), "epoch": _whole(event.get("epoch")), "step": _whole(event.get("step")), **size}
-
-
-def _begun(event: Event) -> dict[str, Any] | None:
-    if not event:
-        return None
-    numbers = {key: _whole(event.get(key)) for key in ("first_step", "steps", "steps_per_epoch", "epochs", "pictures")}
-    return {**numbers, "device": str(event.get("device", ""))}
 
 
 def _stage(event: Event) -> dict[str, Any] | None:
