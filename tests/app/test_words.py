@@ -8,6 +8,8 @@ from app.words import table
 
 FOLDER = pathlib.Path(app.__file__).parent
 PREFIXES = ("plan.", "islands.", "choices.", "samples.option.", "page.", "tabs.")
+MADE = ("state_", "title_", "lb_")
+"""Words of islands whose keys are put together."""
 
 
 def asked() -> set[str]:
@@ -30,8 +32,26 @@ def test_no_words_are_left_over() -> None:
     assert {key for key in table() if not key.startswith(PREFIXES)} - known == set()
 
 
-def test_islands_have_all_their_words() -> None:
+def island_text(page: pathlib.Path) -> str:
+    """An island's HTML and JavaScript, with the modules that it names and those that they name, but not page.js.
+
+    What that one says is only for islands that have the words for it.
+    """
+    text, modules = page.read_text(encoding="utf-8"), [page.stem]
+    for name in modules:
+        script = (FOLDER / "islands" / f"{name}.js").read_text(encoding="utf-8")
+        text += script
+        named = [path.stem for path in (FOLDER / "islands").glob("*.js") if re.search(rf'["/]{path.stem}[".]', script)]
+        modules += [other for other in named if other not in (*modules, "page")]
+    return text
+
+
+def test_islands_have_all_their_words_and_no_others() -> None:
+    shared = (FOLDER / "islands" / "page.js").read_text(encoding="utf-8")
     for page in (FOLDER / "islands").glob("*.html"):
-        text = page.read_text(encoding="utf-8") + page.with_suffix(".js").read_text(encoding="utf-8")
-        keys = set(re.findall(r'say\("(\w+)"', text)) | set(re.findall(r'data-(?:word|label)="(\w+)"', text))
-        assert {f"islands.{page.stem}.{key}" for key in keys if not key.endswith("_")} <= set(table()), page.stem
+        text, start = island_text(page), f"islands.{page.stem}."
+        asked_for = set(re.findall(r'(?:say\(|data-(?:word|label)=)"(\w+)"', text))
+        words = {key.removeprefix(start) for key in table() if key.startswith(start)}
+        assert {key for key in asked_for if not key.endswith("_")} <= words, page.stem
+        named = {key for key in words if f'"{key}"' in text + shared}
+        assert {key for key in words - named if not key.startswith(MADE)} == set(), page.stem
