@@ -30,10 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
+def port(text: str) -> int:
+    """`text` as the number of a port. Raises ValueError, which argparse words."""
+    number = int(text)
+    if not 0 <= number < 65536:
+        raise ValueError(text)
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
     top = argparse.ArgumentParser(prog="python -m app", description=say("cli.about"))
-    top.add_argument("--port", type=int, default=PORT, metavar="N", help=say("cli.port", port=PORT))
+    top.add_argument("--port", type=port, default=PORT, metavar="N", help=say("cli.port", port=PORT))
     top.add_argument("--no-browser", action="store_true", help=say("cli.no_browser"))
     top.add_argument("--quickstart", action="store_true", help=say("cli.quickstart"))
     top.add_argument("--exit", action="store_true", help=say("cli.exit"))
