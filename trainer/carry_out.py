@@ -9,8 +9,6 @@ import platform
 import traceback
 from collections.abc import Callable
 
-import pydantic
-
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
@@ -19,6 +17,8 @@ from trainer.run.folder import Busy, RunFolder, create, held, read_job, take_req
 
 Show = Callable[[events.Event], None]
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors")
+# Of a card, of its libraries, of Apple's graphics ("MPS backend out of memory") and of a processor, from torch.
+_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
 
 
 def carry_out(run: RunFolder, show: Show) -> int:
@@ -38,6 +38,8 @@ def carry_out(run: RunFolder, show: Show) -> int:
             return _carry_out(job, run, show)
     except Busy:
         raise Trouble("run_busy", run=run.name) from None
+    except OSError as error:  # of the lock, or of the log and the events, when a full disk takes no word of it either
+        raise Trouble("disk", reason=error) from error
 
 
 def is_first_process() -> bool:
@@ -64,7 +66,7 @@ def _job(run: RunFolder) -> Job:
         return read_job(run)
     except FileNotFoundError:
         raise Trouble("run_missing", path=run.path) from None
-    except (OSError, ValueError, pydantic.ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise Trouble("run_unreadable", path=run.job, reason=error) from error
 
 
@@ -100,7 +102,7 @@ def understood(error: BaseException) -> Trouble:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Trouble("interrupted")
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or any(sign in reason for sign in _OUT_OF_MEMORY):
         return Trouble("out_of_memory", reason=reason)
     if isinstance(error, OSError):
         return Trouble("disk", reason=error)

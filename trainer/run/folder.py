@@ -98,8 +98,12 @@ def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
 
 def read_job(run: RunFolder) -> Job:
     """The job of `run`. Raises OSError, ValueError (also pydantic's ValidationError) when it cannot be read."""
-    data = json.loads(run.job.read_text(encoding="utf-8"))
-    data.pop("about", None)
+    try:
+        data = json.loads(run.job.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    if isinstance(data, dict):
+        data.pop("about", None)
     return Job.model_validate(data)
 
 
