@@ -32,11 +32,10 @@ class Supply:
 
 
 def supply(
-    job: Job, found: Scan, encoder: Encoder, pictures: Progress, captions: Progress
+    job: Job, found: Scan, encoder: Encoder, folder: pathlib.Path, pictures: Progress, captions: Progress
 ) -> tuple[Supply, list[BrokenPicture]]:
-    """Encodes all that the job will ever show, and names the pictures that could not be read."""
+    """Encodes all that the job will ever show, and names the pictures that could not be read; `folder` is the cache."""
     items = list(_every_item(job, found))
-    folder = pathlib.Path(job.output.folder).expanduser() / CACHE_FOLDER
     latents, broken = encode_pictures(encoder, items, job.dataset, folder, pictures)
     if job.training.text_encoder or job.dataset.shuffle_captions:
         return Supply(latents, None), broken

@@ -27,17 +27,16 @@ Progress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """A family with its loaded parts; `module` holds the weights that encode pictures."""
+    """A family with its loaded parts."""
 
     family: Family
     parts: Parts
-    module: torch.nn.Module
 
     @functools.cached_property
     def identity(self) -> str:
         """A hash of the weights that encode pictures."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.module.state_dict().items()):
+        for name, tensor in sorted(self.parts.picture_encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()

@@ -12,7 +12,7 @@ from trainer.adapters.base import Injected, adapter
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
 from trainer.engine import cache, checkpoint, device, schedules
-from trainer.engine.batches import Supply, grouped, supply
+from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
 from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
 from trainer.engine.metadata import About, metadata
@@ -165,7 +165,7 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     learner = make_learner(job, parts, injected, place)
 
     # Everything that can be computed once; pictures that cannot be decoded turn up here at the latest.
-    found, supplies = encode(job, found, cache.Encoder(kind, parts, parts.picture_encoder), tell)
+    found, supplies = encode(job, found, cache.Encoder(kind, parts), run, tell)
     plan = checked_plan(job, found)
     kind.settle(parts, supplies.texts is not None)
 
@@ -212,7 +212,7 @@ def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Devic
     return Learner(injected, place.accelerator.prepare_optimizer(optimizer), place.accelerator.scaler)
 
 
-def encode(job: Job, found: Scan, encoder: cache.Encoder, tell: Tell) -> tuple[Scan, Supply]:
+def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: Tell) -> tuple[Scan, Supply]:
     """Everything encoded, and the data set without the pictures that could not be decoded. Raises Trouble."""
 
     def pictures(done: int, total: int) -> None:
@@ -221,7 +221,7 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, tell: Tell) -> tuple[S
     def captions(done: int, total: int) -> None:
         tell(events.Stage(text=say("stage_captions"), done=done, total=total))
 
-    supplies, broken = supply(job, found, encoder, pictures, captions)
+    supplies, broken = supply(job, found, encoder, run.path.parent / CACHE_FOLDER, pictures, captions)
     for error in broken:
         if job.dataset.broken_pictures == "refuse":
             raise Trouble("picture_broken", reason=error)

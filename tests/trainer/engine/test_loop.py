@@ -1,6 +1,7 @@
 """Whole trainings on a tiny model: what is written, and that stopping, resuming and sampling change nothing."""
 
 import pathlib
+import shutil
 from typing import Any
 
 import pytest
@@ -210,7 +211,10 @@ def test_a_run_killed_between_its_last_step_and_its_end_still_ends(
 ) -> None:
     job = job_for(tmp_path, tiny_model)
     run, _ = carried_out(job)
-    again = told(job, run)
+    elsewhere = job.model_copy(update={"output": job.output.model_copy(update={"folder": "elsewhere"})})
+    shutil.rmtree(tmp_path / "out" / ".cache")
+    again = told(elsewhere, run)
+    assert (tmp_path / "out" / ".cache").is_dir()  # beside the run, wherever its trainer was started
     assert [type(event) for event in again if not isinstance(event, events.Stage)] == [events.Started, events.Finished]
     assert isinstance(again[-1], events.Finished)
     assert (run.path / again[-1].file).is_file()
