@@ -46,7 +46,8 @@ def tag_frequency(captions: Mapping[str, Iterable[str]], trigger: str = "") -> d
 
 def _begins_with(text: str, trigger: str) -> bool:
     whole, words = ", ".join(tags(text)).casefold(), ", ".join(tags(trigger)).casefold()
-    return whole.startswith(words) and not whole[len(words) : len(words) + 1].isalnum()
+    # An underscore goes on with a tag: `cat_ears` is not about the trigger `cat`.
+    return whole.startswith(words) and not whole[len(words) : len(words) + 1].replace("_", "a").isalnum()
 
 
 def _kept(text: str, settings: Dataset) -> int:

@@ -27,6 +27,7 @@ def said(text: str, seed: int = 0, **settings: object) -> str:
         ("SKS, a cat", "sks", "SKS, a cat"),
         ("sks cat in snow", "sks cat", "sks cat in snow"),
         ("sksy thing", "sks", "sks, sksy thing"),
+        ("cat_ears, tail", "cat", "cat, cat_ears, tail"),
         ("a,b,c", "a, b", "a,b,c"),
         ("a cat", "sks,", "sks, a cat"),
     ],
