@@ -30,11 +30,7 @@ class Terminal:
             case events.Step():
                 self._show_step(event)
             case events.Epoch():
-                started = self._started
-                counts = (
-                    {"epochs": started.epochs, "steps": started.steps} if started else {"epochs": "?", "steps": "?"}
-                )
-                self._line(say("cli_epoch", epoch=event.epoch, step=event.step, loss=event.loss, **counts))
+                self._show_epoch(event)
             case events.Sample():
                 self._show_sample(event)
             case events.Saved():
@@ -66,6 +62,11 @@ class Terminal:
         if self._bar is not None:
             self._bar.set_postfix({"epoch": event.epoch, "loss": f"{event.loss:.4f}"}, refresh=False)
             self._bar.update()
+
+    def _show_epoch(self, event: events.Epoch) -> None:
+        if self._started:
+            lengths = {"epochs": self._started.epochs, "steps": self._started.steps}
+            self._line(say("cli_epoch", epoch=event.epoch, step=event.step, loss=event.loss, **lengths))
 
     def _show_sample(self, event: events.Sample) -> None:
         if self._started and event.prompt == len(self._started.prompts):

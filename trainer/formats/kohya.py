@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from trainer.run.folder import write_whole
@@ -55,15 +55,6 @@ def model_hash(data: bytes) -> str:
     """sha256 of the tensors' region of a safetensors file: the same whatever the metadata says."""
     start = 8 + int.from_bytes(data[:8], "little")
     return hashlib.sha256(data[start:]).hexdigest()
-
-
-def read(path: pathlib.Path) -> dict[str, dict[str, Tensor]]:
-    """The tensors of each layer by the file's layer names: `lora_down`, `lora_up` and `alpha`."""
-    layers: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in load_file(path).items():
-        layer, _, kind = name.partition(".")
-        layers.setdefault(layer, {})[kind.removesuffix(".weight")] = tensor
-    return layers
 
 
 def text(value: object) -> str:
