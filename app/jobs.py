@@ -10,10 +10,10 @@ from typing import Any
 
 import trainer
 from app import places, watch
-from trainer.dataset import folders
 from trainer.job.settings import Job
 from trainer.run import folder
 from trainer.run.folder import RunFolder
+from trainer.run.paths import with_whole_paths
 
 HUB_HELD_BACK = "LORA_ATELIER_HUB_OFFLINE"
 """Set where this program, not its user, has set HF_HUB_OFFLINE."""
@@ -23,7 +23,7 @@ def start(job: Job) -> RunFolder:
     """A new run of `job`, with its trainer under way. Raises OSError when the output folder cannot be written."""
     outputs = places.resolve_outputs(job.output.folder)
     run = folder.create(outputs, job.output.name)
-    folder.write_job(run, with_whole_paths(job), {})
+    folder.write_job(run, with_whole_paths(job, outputs), {})
     places.remember_output_folder(outputs)
     _spawn(run)
     return run
@@ -45,25 +45,6 @@ def resume(run: RunFolder) -> None:
 def stop(run: RunFolder) -> None:
     """Asks the trainer of `run` to end soon and keep its work."""
     folder.request(run, "stop")
-
-
-def with_whole_paths(job: Job) -> Job:
-    """`job` with every path absolute, since its trainer works in another folder."""
-    pictures = folders.resolve(job.dataset.folder)
-    shipped = pictures.is_relative_to(pathlib.Path(trainer.__file__).parent)
-    base = job.model.base if job.model.base == "starter" else _whole_path(job.model.base)
-    whole = {
-        "model": {"base": base, "tokenizer": _whole_path(job.model.tokenizer)},
-        "dataset": {"folder": job.dataset.folder if shipped else str(pictures.absolute())},
-        "output": {"folder": str(places.resolve_outputs(job.output.folder))},
-    }
-    return job.model_copy(update={name: getattr(job, name).model_copy(update=values) for name, values in whole.items()})
-
-
-def _whole_path(name: str) -> str:
-    """`name` as an absolute path where it names a file or folder that exists; else it is a hub id and stays."""
-    path = os.path.expanduser(name)
-    return os.path.abspath(path) if name and os.path.exists(path) else name
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

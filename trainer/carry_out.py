@@ -14,6 +14,7 @@ from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run import events
 from trainer.run.folder import Busy, RunFolder, create, held, read_job, take_request, write_job
+from trainer.run.paths import with_whole_paths
 
 Show = Callable[[events.Event], None]
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors")
@@ -52,8 +53,9 @@ def new_run(job: Job) -> RunFolder:
     run = RunFolder(pathlib.Path())
     if is_first_process():
         try:
-            run = create(pathlib.Path(job.output.folder).expanduser().absolute(), job.output.name)
-            write_job(run, job, {})
+            outputs = pathlib.Path(os.path.expanduser(job.output.folder)).absolute()
+            run = create(outputs, job.output.name)
+            write_job(run, with_whole_paths(job, outputs), {})
         except OSError as error:
             raise Trouble("disk", reason=error) from error
     if os.environ.get("WORLD_SIZE", "1") == "1":

@@ -6,7 +6,9 @@ import datetime
 import json
 import os
 import pathlib
+import stat
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Literal
 
@@ -111,14 +113,25 @@ def list_runs(output_folder: pathlib.Path) -> list[RunFolder]:
     """The runs in `output_folder`, newest first; a run is a folder with a job.json."""
     if not output_folder.is_dir():
         return []
-    found = [RunFolder(path) for path in output_folder.iterdir() if (path / "job.json").is_file()]
-    return sorted(found, key=lambda run: (run.job.stat().st_mtime, run.name), reverse=True)
+    # A run that vanishes or may not be looked into meanwhile is left out.
+    found = [(_written_at(run), run.name, run) for run in map(RunFolder, output_folder.iterdir())]
+    return [run for written, _, run in sorted(found, key=lambda each: each[:2], reverse=True) if written]
+
+
+def _written_at(run: RunFolder) -> float:
+    """When job.json was written, in seconds since 1970; 0 where there is none to be seen."""
+    try:
+        status = run.job.stat()
+    except OSError:
+        return 0.0
+    return status.st_mtime if stat.S_ISREG(status.st_mode) else 0.0
 
 
 def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file so that at every instant `path` is absent, the old file or the new one, whole."""
-    # Several trainers may write one file of the cache at once, hence a name of this process's own.
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # Several trainers may write one file of the cache at once, hence a name of its own; a short one, because the
+    # name of the file may already be as long as a name can be.
+    beside = path.with_name(f".{uuid.uuid4().hex}.new")
     try:
         with beside.open("wb") as stream:
             write(stream)
@@ -156,9 +169,9 @@ def held(run: RunFolder) -> Iterator[None]:
 def is_alive(run: RunFolder) -> bool:
     """Whether a trainer is at work on this run."""
     try:
-        with run.lock.open("r+b") as stream:
+        with run.lock.open("rb") as stream:
             return not _try_lock(stream)
-    except FileNotFoundError:
+    except OSError:  # no lock, or one on a drive or of a user where this program may not look
         return False
 
 

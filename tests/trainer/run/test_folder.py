@@ -84,3 +84,24 @@ def test_two_processes_may_write_one_file_at_once(tmp_path: pathlib.Path) -> Non
 
     folder.write_whole(path, write)
     assert path.read_bytes() == b"mine"
+
+
+def test_a_file_is_written_though_its_name_is_as_long_as_a_name_can_be(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / ("a" * 255)
+    folder.write_text(path, "whole")
+    assert path.read_text() == "whole"
+
+
+def test_folders_that_are_no_runs_are_left_out_of_the_list(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    folder.write_job(run, parse({}), {})
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "odd" / "job.json").mkdir(parents=True)
+    (tmp_path / "loop").symlink_to("loop")
+    assert folder.list_runs(tmp_path) == [run]
+
+
+def test_a_lock_that_may_not_be_looked_at_is_nobodys(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    run.lock.mkdir()
+    assert not folder.is_alive(run)

@@ -1,0 +1,26 @@
+"""What a run keeps of a job's paths."""
+
+import pathlib
+
+import pytest
+
+from trainer.job.settings import Job
+from trainer.run.paths import with_whole_paths
+
+
+def test_paths_do_not_depend_on_where_the_trainer_works(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    job = Job.model_validate({"model": {"base": "model", "tokenizer": "none"}, "dataset": {"folder": "pictures"}})
+    whole = with_whole_paths(job, tmp_path / "out")
+    assert (whole.model.base, whole.model.tokenizer) == (str(tmp_path / "model"), "none")
+    assert whole.dataset.folder == str(tmp_path / "pictures")
+    assert whole.output.folder == str(tmp_path / "out")
+
+
+def test_names_that_are_no_paths_stay_as_they_are(tmp_path: pathlib.Path) -> None:
+    job = Job.model_validate({"model": {"base": "user/model"}, "dataset": {"folder": "starter"}})
+    whole = with_whole_paths(job, tmp_path)
+    assert (whole.model.base, whole.dataset.folder) == ("user/model", "starter")

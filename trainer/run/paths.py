@@ -1,0 +1,26 @@
+"""The paths of a job made whole, so that its run can go on from whatever folder it is resumed in."""
+
+import os
+import pathlib
+
+from trainer.dataset import folders
+from trainer.job.settings import Job
+
+
+def with_whole_paths(job: Job, outputs: pathlib.Path) -> Job:
+    """`job` with every path absolute and `outputs` as its output folder; names of what is shipped stay names."""
+    pictures = folders.resolve(job.dataset.folder)
+    shipped = pictures.is_relative_to(pathlib.Path(__file__).parents[1])
+    base = job.model.base if job.model.base == "starter" else _whole(job.model.base)
+    whole = {
+        "model": {"base": base, "tokenizer": _whole(job.model.tokenizer)},
+        "dataset": {"folder": job.dataset.folder if shipped else str(pictures)},
+        "output": {"folder": str(outputs)},
+    }
+    return job.model_copy(update={name: getattr(job, name).model_copy(update=values) for name, values in whole.items()})
+
+
+def _whole(name: str) -> str:
+    """`name` as an absolute path where it names a file or folder that exists; else it is a hub id and stays."""
+    path = os.path.expanduser(name)
+    return os.path.abspath(path) if name and os.path.exists(path) else name
