@@ -28,6 +28,8 @@ _SCHEDULE_KEYS = (
     "steps_offset",
     "timestep_spacing",
 )
+_BETAS = ("linear", "scaled_linear")
+_PREDICTIONS = ("epsilon", "v_prediction")
 
 
 def load(model: Model) -> Loaded:
@@ -76,6 +78,9 @@ def _whole_or_fp16(kind: Any, folder: str, subfolder: str) -> Any:
 
 def _schedule(folder: str, subfolder: str = "scheduler") -> dict[str, Any]:
     config = DDIMScheduler.load_config(folder, subfolder=subfolder)
+    for name, known in (("beta_schedule", _BETAS), ("prediction_type", _PREDICTIONS)):
+        if config.get(name, known[0]) not in known:
+            raise Trouble("schedule_unknown", name=name, value=config[name])
     kept = {key: config[key] for key in _SCHEDULE_KEYS if key in config}
     return {**kept, "clip_sample": False, "set_alpha_to_one": False}
 

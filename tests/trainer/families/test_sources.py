@@ -81,3 +81,15 @@ def test_three_steps_at_full_size(tmp_path: pathlib.Path) -> None:
     train(job, run, seen.append)
     assert isinstance(seen[-1], events.Finished)
     assert sum(name.endswith(".alpha") for name in load_file(run.path / seen[-1].file)) == 192 + 72
+
+
+@pytest.mark.parametrize(("name", "value"), [("beta_schedule", "squaredcos_cap_v2"), ("prediction_type", "sample")])
+def test_a_noise_schedule_that_is_not_known_is_refused(
+    name: str, value: str, tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    model = tmp_path / "odd"
+    shutil.copytree(tiny_model, model)
+    path = model / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), name: value}), encoding="utf-8")
+    with pytest.raises(Trouble, match=value):
+        sources.load(Model(base=str(model)))
