@@ -79,6 +79,8 @@ def settings(options: argparse.Namespace) -> int:
 
 def import_kohya(options: argparse.Namespace) -> int:
     """Makes a job from a file or command of Kohya's and prints what became of every key."""
+    # A file may hold characters that the terminal, or a pipe on Windows, has no code for.
+    sys.stdout.reconfigure(errors="replace")
     for line in import_file(options.file, options.dataset_config, options.out, as_json=options.report == "json"):
         print(line)
     return 0

@@ -8,7 +8,7 @@ _CONTINUED = re.compile(r"[\\^`][ \t]*\n[ \t]*")
 # There a line may end in a path that ends in a backslash; a sign of continuation stands apart.
 _CONTINUED_ON_WINDOWS = re.compile(r"(?:\s\\|[\^`])[ \t]*\n[ \t]*")
 _COMMENT = re.compile(r"^\s*(?:#|::|@?rem\b).*$", re.IGNORECASE | re.MULTILINE)
-_SET = re.compile(r"""^\s*(?:export\s+|set\s+|\$(?:env:)?)?"?(\w+)\s*=\s*(.*?)"?\s*$""", re.IGNORECASE)
+_SET = re.compile(r"""^\s*(?:export\s+|set\s+|\$(?:env:)?)?("?)(\w+)\s*=\s*(.*?)\s*$""", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(?:env:)?(\w+)|%(\w+)%")
 _ENDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "2>&1", "<"})
 _NAME = re.compile(r"--?[A-Za-z][\w-]*$")
@@ -18,7 +18,7 @@ Flag = tuple[str, str | bool | list[str]]
 
 def is_command(text: str) -> bool:
     """Whether this is a command or a script with one, not a TOML file."""
-    return bool(re.search(r"(?:^|\s)--[A-Za-z]\w+", text)) and (
+    return bool(re.search(r"(?:^|\s)--[A-Za-z]\w*", text)) and (
         bool(re.search(r"\.py\b|\baccelerate\b", text)) or text.lstrip().startswith("--")
     )
 
@@ -32,8 +32,9 @@ def commands(text: str) -> list[list[str]]:
     found: list[list[str]] = []
     for line in _logical_lines(joined):
         assigned = _SET.match(line)
-        if assigned and _is_value(assigned[2]):
-            variables[assigned[1]] = _unquoted(_filled(assigned[2], variables))
+        if assigned and _is_value(assigned[3]):
+            value = assigned[3].removesuffix('"') if assigned[1] else assigned[3]
+            variables[assigned[2]] = _unquoted(_filled(value, variables))
         elif re.search(r"(?:^|\s)--?\w", line):
             found += _separate(split(_filled(line, variables), windows=windows))
     return found

@@ -250,11 +250,20 @@ def _assumed(case: Case, verdicts: Iterable[Verdict]) -> list[Mapping[str, Any]]
         found.append({**SCRIPTS_DEFAULTS, **_scripts_length(given), **_scripts_rates(case, given)})
     if case.source.kind != "gui":
         found.append(DATASET_DEFAULTS)
+    found.append(_one_rate(case, given))
     arguments = decide_optimizer.left_to_library(case, given.get("training.optimizer_args", ()))
     left: list[Mapping[str, Any]] = [
         {path: value for path, value in some.items() if path not in given} for some in found
     ]
     return [*left, {"training.optimizer_args": arguments}] if arguments else left
+
+
+def _one_rate(case: Case, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The text encoder's rate for an optimizer that knows only one."""
+    if not decide_optimizer.has_one_rate(case) or given.get("training.text_encoder") is False:
+        return {}
+    rate = "training.learning_rate"
+    return {"training.text_encoder_learning_rate": given.get(rate, fields.specs()[rate].default)}
 
 
 def _scripts_length(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,32 +103,31 @@ def _decoded(content: bytes, title: str) -> str:
 
 
 def _parsed(text: str, title: str) -> Source:
-    if text.lstrip()[0] in '{["':
-        return _toml(text, title) if _looks_like_toml(text) else _from_values(_json(text, title), title)
-    if command.is_command(text):
-        return _from_command(text, title)
-    return _toml(text, title)
+    """The keys of a JSON file, else a TOML file, else a command."""
+    try:
+        return _from_values(json.loads(text), title)
+    except (ValueError, RecursionError) as error:
+        _raise_own(error)
+        if text.lstrip()[0] in '{["' and not _looks_like_toml(text):
+            raise refusal("kohya_not_json", name=title, reason=getattr(error, "msg", str(error))) from None
+    try:
+        return _from_values(tomllib.loads(text), title, sections=True)
+    except (ValueError, RecursionError) as error:
+        _raise_own(error)
+    if not command.is_command(text):
+        raise refusal("kohya_not_known", name=title)
+    return _from_command(text, title)
+
+
+def _raise_own(error: Exception) -> None:
+    """Lets through what is a sentence already; it is a ValueError like those of the readers."""
+    if isinstance(error, Invalid):
+        raise error
 
 
 def _looks_like_toml(text: str) -> bool:
     """Whether what begins with a bracket is a TOML table's heading, not a JSON list."""
     return bool(re.match(r"\s*\[\[?\s*[\w.\"'-]+\s*\]\]?\s*(?:#.*)?(?:\n|$)", text))
-
-
-def _json(text: str, title: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise refusal("kohya_not_json", name=title, reason=getattr(error, "msg", str(error))) from None
-
-
-def _toml(text: str, title: str) -> Source:
-    try:
-        return _from_values(tomllib.loads(text), title, sections=True)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, Invalid):
-            raise
-        raise refusal("kohya_not_known", name=title) from None
 
 
 # ---- from values to keys ----

@@ -61,11 +61,11 @@ def text(made: Import) -> Iterator[str]:
         lines = made.under(name)
         if lines:
             yield ""
-            yield heading(name, number[name])
+            yield heading(name, number[name]).upper()
             yield from map(_line, lines)
     if made.assumed:
         yield ""
-        yield heading("assumed", len(made.assumed))
+        yield heading("assumed", len(made.assumed)).upper()
         yield from (f"  {settings({path: value})}" for path, value in made.assumed.items())
 
 
