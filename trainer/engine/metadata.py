@@ -10,6 +10,7 @@ from trainer.dataset.captions import tag_frequency
 from trainer.dataset.plan import Plan
 from trainer.dataset.scan import Scan
 from trainer.engine.sampling import Moment
+from trainer.engine.schedules import warmup_steps
 from trainer.formats.kohya import text
 from trainer.job.facts import ADAPTERS, FAMILIES
 from trainer.job.settings import Job
@@ -47,7 +48,7 @@ def _training(about: About, moment: Moment) -> Mapping[str, object]:
         "ss_text_encoder_lr": training.text_encoder_learning_rate if training.text_encoder else None,
         "ss_optimizer": training.optimizer,
         "ss_lr_scheduler": training.schedule,
-        "ss_lr_warmup_steps": round(about.plan.steps * training.warmup_percent / 100),
+        "ss_lr_warmup_steps": warmup_steps(training, about.plan.steps),
         "ss_epoch": moment.epoch,
         "ss_steps": moment.step,
         "ss_num_epochs": about.plan.epochs,

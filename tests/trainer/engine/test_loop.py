@@ -8,9 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.trainer import tiny
+from trainer.engine import device
 from trainer.engine.loop import train
+from trainer.formats import kohya
 from trainer.job.optimizers import OPTIMIZERS
-from trainer.job.settings import Job
+from trainer.job.settings import Job, Training
 from trainer.job.trouble import Trouble
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
@@ -53,17 +55,19 @@ def job_for(tmp_path: pathlib.Path, base: pathlib.Path, **changes: Any) -> Job:
 EXACT = {"save_precision": "fp32"}
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [name for name, kind in OPTIMIZERS.items() if "cpu" in kind.devices])
 @pytest.mark.parametrize("stop_at", [2, 6])
 def test_stopped_and_resumed_ends_in_the_same_bits(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str, stop_at: int
 ) -> None:
+    rate = 1.0 if OPTIMIZERS[optimizer].one_learning_rate else 0.01
     training = {
         "optimizer": optimizer,
         "batch_size": 2,
         "epochs": 2,
-        "learning_rate": 0.01,
-        "text_encoder_learning_rate": 0.01,
+        "learning_rate": rate,
+        "text_encoder_learning_rate": rate,
+        "schedule": "constant" if OPTIMIZERS[optimizer].averages else "cosine",
     }
     job = job_for(
         tmp_path,
@@ -84,8 +88,11 @@ def test_stopped_and_resumed_ends_in_the_same_bits(
     assert not equal(final(whole), load_file(parts.path / seen[-1].file))
 
 
-def test_sampling_does_not_change_what_is_learned(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
-    without, _ = carried_out(job_for(tmp_path, tiny_model, output=EXACT, adapter={"dropout": 0.1}))
+@pytest.mark.parametrize("training", [{}, {"optimizer": "AdamWScheduleFree", "schedule": "constant"}])
+def test_sampling_does_not_change_what_is_learned(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, training: dict[str, Any]
+) -> None:
+    without, _ = carried_out(job_for(tmp_path, tiny_model, training=training, output=EXACT, adapter={"dropout": 0.1}))
     prompts = {
         "prompts": ["a red thing", "a blue thing --d 7 --s 3"],
         "sampler": "euler_a",
@@ -94,13 +101,31 @@ def test_sampling_does_not_change_what_is_learned(tmp_path: pathlib.Path, tiny_m
         "height_px": 32,
     }
     with_samples, seen = carried_out(
-        job_for(tmp_path, tiny_model, output=EXACT, adapter={"dropout": 0.1}, samples=prompts)
+        job_for(tmp_path, tiny_model, training=training, output=EXACT, adapter={"dropout": 0.1}, samples=prompts)
     )
     samples = [event for event in seen if isinstance(event, events.Sample)]
     assert [(sample.epoch, sample.prompt) for sample in samples] == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
     assert [sample.seed for sample in samples] == [42, 7] * 3
     assert all((with_samples.path / sample.file).is_file() for sample in samples)
     assert equal(final(without), final(with_samples))
+
+
+@pytest.mark.parametrize("optimizer", ["AdamWScheduleFree", "RAdamScheduleFree"])
+def test_of_a_schedule_free_optimizer_the_average_is_saved(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str
+) -> None:
+    """The state holds y = (1 - β)·z + β·x of arXiv:2405.15682, eq. 1; the file holds x."""
+    training = {"optimizer": optimizer, "schedule": "constant", "epochs": 2, "optimizer_args": {"betas": [0.8, 0.99]}}
+    run, _ = carried_out(job_for(tmp_path, tiny_model, training=training, output=EXACT, adapter={"alpha": 2}))
+    state = torch.load(run.state / "resume.pt", weights_only=True)
+    numbers = [number for group in state["optimizer"]["param_groups"] for number in group["params"]]
+    distances = []
+    for number, (name, y) in zip(numbers, state["tensors"].items(), strict=True):
+        z = state["optimizer"]["state"][number]["z"]
+        x = final(run)[kohya.key(name.rpartition(".")[0]) + f".{name.rpartition('.')[2]}.weight"]
+        assert torch.allclose(y, 0.2 * z + 0.8 * x, atol=1e-6)
+        distances.append((x - y).abs().max().item())
+    assert max(distances) > 1e-3
 
 
 def test_the_same_job_gives_the_same_bits_and_another_seed_others(
@@ -183,6 +208,23 @@ def test_fp16_on_a_processor_is_refused(tmp_path: pathlib.Path, tiny_model: path
         pytest.skip("there is a graphics card here")
     with pytest.raises(Trouble, match="fp16"):
         carried_out(job_for(tmp_path, tiny_model, training={"precision": "fp16"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "sentence"),
+    [
+        (
+            "cpu",
+            {"optimizer": "PagedAdamW8bit"},
+            r"PagedAdamW8bit does not work .*\(cpu\)\. Set the optimizer to AdamW",
+        ),
+        ("mps", {"optimizer": "Lion8bit"}, r"Lion8bit does not work .*\(mps\)"),
+        ("mps", {"precision": "bf16"}, r"bf16 does not work on Apple"),
+    ],
+)
+def test_what_a_device_cannot_do_is_refused(kind: str, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Trouble, match=sentence):
+        device.refuse(Training(**settings), kind)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
