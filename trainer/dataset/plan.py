@@ -110,6 +110,8 @@ def epoch_batches(scan: Scan, job: Job, epoch: int) -> list[Batch]:
 
 
 def _items(scan: Scan, job: Job, epoch: int) -> Iterator[Item]:
+    every = job.dataset.caption_dropout_every_epochs
+    silent = every > 0 and epoch % every == 0
     index = 0
     for subset in scan.subsets:
         for picture in subset.pictures:
@@ -117,5 +119,6 @@ def _items(scan: Scan, job: Job, epoch: int) -> Iterator[Item]:
             for _ in range(subset.repeats):
                 rng = random.Random(f"item {job.training.seed} {epoch} {index}")
                 flip = rng.random() < 0.5 and job.dataset.flip
-                yield Item(picture, bucket, caption_for(picture.caption, job.dataset, rng), flip)
+                caption = caption_for(picture.caption, job.dataset, rng)
+                yield Item(picture, bucket, "" if silent else caption, flip)
                 index += 1

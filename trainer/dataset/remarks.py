@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from trainer.dataset import buckets
+from trainer.dataset.captions import longest
 from trainer.dataset.problems import Problem, problem, some
 from trainer.dataset.scan import Picture, Scan
 from trainer.job.facts import FAMILIES
@@ -63,7 +64,7 @@ def _pictures(pictures: Sequence[Picture], settings: Dataset) -> list[Problem]:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:
         found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
-    long = [p.path.name for p in pictures if least_tokens(p.caption) > _TOKENS]
+    long = [p.path.name for p in pictures if max(map(least_tokens, longest(p.caption, settings)), default=0) > _TOKENS]
     if long:
         found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=_TOKENS))
     return found

@@ -17,7 +17,7 @@ Inside = tuple[pathlib.Path, folders.Listing]
 class Picture:
     """One picture, upright: its size in px after EXIF orientation, and what is said of it.
 
-    `caption` is from `caption_path`, or the folder's words where that is None.
+    `caption` is from `caption_path`, or the folder's words where that is None; several lines with wildcards.
     """
 
     path: pathlib.Path
@@ -142,7 +142,7 @@ def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     if named.repeats is None:
         repeats = settings.default_repeats
         problems.append(problem("warning", "data_unnumbered", folder, name=folder.name, repeats=repeats))
-    captions, bad_captions = read_captions(held, named.words, settings.trigger)
+    captions, bad_captions = read_captions(held, named.words, settings)
     single, doubled = _one_per_stem(held.pictures)
     pictures, broken = _read_pictures(single, captions, settings)
     subset = Subset(folder, folder.name, named.repeats or settings.default_repeats, named.words, pictures)

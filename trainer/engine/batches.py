@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from trainer.dataset.captions import vary
 from trainer.dataset.pictures import BrokenPicture
 from trainer.dataset.plan import Item, epoch_batches
 from trainer.dataset.scan import Scan
@@ -38,15 +39,17 @@ def supply(
     items = list(_every_item(job, found))
     folder = pathlib.Path(job.output.folder).expanduser() / CACHE_FOLDER
     latents, broken = encode_pictures(encoder, items, job.dataset, folder, pictures)
-    if job.training.text_encoder or job.dataset.shuffle_captions:
+    if job.training.text_encoder or vary(job.dataset):
         return Supply(latents, None), broken
-    said = [*(item.caption for item in items), *([""] if job.dataset.caption_dropout else [])]
+    silent = job.dataset.caption_dropout or job.dataset.caption_dropout_every_epochs
+    said = [*(item.caption for item in items), *([""] if silent else [])]
     return Supply(latents, encode_captions(encoder, said, captions)), broken
 
 
 def _every_item(job: Job, found: Scan) -> Iterator[Item]:
     # The first epoch shows every picture; what chance may do to it later is put in here by hand.
-    certain = job.model_copy(update={"dataset": job.dataset.model_copy(update={"caption_dropout": 0.0, "flip": False})})
+    surely = {"caption_dropout": 0.0, "caption_dropout_every_epochs": 0, "flip": False}
+    certain = job.model_copy(update={"dataset": job.dataset.model_copy(update=surely)})
     for batch in epoch_batches(found, certain, 1):
         for item in batch:
             yield item

@@ -86,7 +86,7 @@ def _dataset(about: About) -> Mapping[str, object]:
         "ss_caption_dropout_rate": settings.caption_dropout,
         "ss_bucket_info": {"buckets": buckets},
         "ss_dataset_dirs": {s.name: {"n_repeats": s.repeats, "img_count": len(s.pictures)} for s in about.scan.subsets},
-        "ss_tag_frequency": tag_frequency(captions, settings.trigger),
+        "ss_tag_frequency": tag_frequency(captions, settings.trigger, settings.caption_separator),
     }
 
 

@@ -123,6 +123,13 @@ def test_the_trigger_is_in_every_caption() -> None:
     assert all(item.caption.startswith("sks, tag ") for batch in batches for item in batch)
 
 
+def test_in_every_nth_epoch_nothing_is_said() -> None:
+    settings = job(dataset__caption_dropout_every_epochs=3, dataset__trigger="sks")
+    said = {epoch: {i.caption for b in epoch_batches(MIXED, settings, epoch) for i in b} for epoch in range(1, 7)}
+    assert [epoch for epoch, captions in said.items() if captions == {""}] == [3, 6]
+    assert not any("" in said[epoch] for epoch in (1, 2, 4, 5))
+
+
 def test_a_folder_is_read_when_no_scan_is_given(tmp_path: pathlib.Path) -> None:
     pictures(tmp_path / "4_cat", 5, (128, 128))
     plan = make_plan(job(dataset__folder=str(tmp_path), dataset__resolution=128))
