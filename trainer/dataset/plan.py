@@ -45,12 +45,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture as one batch shows it: in this bucket, with this caption, mirrored or not."""
+    """One picture as one batch shows it: in this bucket, with this caption, mirrored or not.
+
+    `crop` says where the bucket is cut out of it (see pictures.fit).
+    """
 
     picture: Picture
     bucket: Size
     caption: str
     flip: bool
+    crop: float = buckets.CENTRE
 
 
 Batch = tuple[Item, ...]
@@ -116,9 +120,11 @@ def _items(scan: Scan, job: Job, epoch: int) -> Iterator[Item]:
     for subset in scan.subsets:
         for picture in subset.pictures:
             bucket = buckets.choose(picture.width_px, picture.height_px, job.dataset)
+            places = buckets.crops(picture.width_px, picture.height_px, bucket)
             for _ in range(subset.repeats):
                 rng = random.Random(f"item {job.training.seed} {epoch} {index}")
                 flip = rng.random() < 0.5 and job.dataset.flip
                 caption = caption_for(picture.caption, job.dataset, rng)
-                yield Item(picture, bucket, "" if silent else caption, flip)
+                crop = rng.choice(places) if job.dataset.random_crop else buckets.CENTRE
+                yield Item(picture, bucket, "" if silent else caption, flip, crop)
                 index += 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from trainer.dataset import buckets
 from trainer.dataset.captions import vary
 from trainer.dataset.pictures import BrokenPicture
 from trainer.dataset.plan import Item, epoch_batches
@@ -48,13 +49,14 @@ def supply(
 
 def _every_item(job: Job, found: Scan) -> Iterator[Item]:
     # The first epoch shows every picture; what chance may do to it later is put in here by hand.
-    surely = {"caption_dropout": 0.0, "caption_dropout_every_epochs": 0, "flip": False}
+    surely = {"caption_dropout": 0.0, "caption_dropout_every_epochs": 0, "flip": False, "random_crop": False}
     certain = job.model_copy(update={"dataset": job.dataset.model_copy(update=surely)})
     for batch in epoch_batches(found, certain, 1):
         for item in batch:
-            yield item
-            if job.dataset.flip:
-                yield dataclasses.replace(item, flip=True)
+            size = item.picture.width_px, item.picture.height_px
+            for crop in buckets.crops(*size, item.bucket) if job.dataset.random_crop else (item.crop,):
+                for flip in (False, True)[: 1 + job.dataset.flip]:
+                    yield dataclasses.replace(item, crop=crop, flip=flip)
 
 
 def grouped(batches: Sequence[Sequence[Item]], size: int) -> list[Sequence[Sequence[Item]]]:

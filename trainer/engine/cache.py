@@ -1,7 +1,7 @@
 """Encodes every picture and caption once and keeps the results in memory and, for pictures, on disk.
 
-A file on disk is named by a hash of the picture's bytes, its bucket, its mirroring, how it was prepared and the
-autoencoder's identity, so that an edited picture or another model can never meet a stale result.
+A file on disk is named by a hash of the picture's bytes, its bucket, its mirroring and crop, how it was prepared and
+the autoencoder's identity, so that an edited picture or another model can never meet a stale result.
 """
 
 import dataclasses
@@ -15,13 +15,14 @@ from PIL import ImageOps
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from trainer.dataset.buckets import CENTRE
 from trainer.dataset.pictures import BrokenPicture, fit, open_picture
 from trainer.dataset.plan import Item
 from trainer.families.base import Family, Parts, encoded
 from trainer.job.settings import Dataset
 from trainer.run.folder import write_whole
 
-PictureKey = tuple[pathlib.Path, tuple[int, int], bool]
+PictureKey = tuple[pathlib.Path, tuple[int, int], bool, float]
 Progress = Callable[[int, int], None]
 
 
@@ -45,7 +46,7 @@ class Encoder:
 
 def picture_key(item: Item) -> PictureKey:
     """What tells one encoded picture from another."""
-    return item.picture.path, item.bucket, item.flip
+    return item.picture.path, item.bucket, item.flip, item.crop
 
 
 def encode_pictures(
@@ -77,7 +78,9 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
         content = item.picture.path.read_bytes()
     except OSError as error:
         raise BrokenPicture(item.picture.path, error) from error
-    about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}"
+    # The centre goes without saying: what was kept before there was a choice is still found.
+    place = "" if item.crop == CENTRE else f" {item.crop}"
+    about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}{place}"
     path = folder / f"{hashlib.sha256(content + about.encode()).hexdigest()}.safetensors"
     if path.is_file():
         return load_file(path)["latent"]
@@ -88,7 +91,7 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
 
 
 def _fresh(encoder: Encoder, item: Item, settings: Dataset) -> Tensor:
-    picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket)
+    picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket, item.crop)
     return encoded(encoder.family, encoder.parts, ImageOps.mirror(picture) if item.flip else picture).contiguous()
 
 

@@ -190,6 +190,8 @@ def test_a_length_in_steps_ends_within_an_epoch(tmp_path: pathlib.Path, tiny_mod
         ("training", {"max_grad_norm": 0, "schedule": "cosine_with_restarts", "schedule_cycles": 2}),
         ("adapter", {"type": "locon", "conv_rank": 3, "conv_alpha": 1}),
         ("dataset", {"flip": True, "caption_dropout": 0.5, "cache_to_disk": False}),
+        ("dataset", {"flip": True, "random_crop": True, "buckets": False}),
+        ("dataset", {"tag_dropout": 0.5, "wildcards": True, "caption_dropout_every_epochs": 2}),
         ("model", {"clip_skip": 2}),
         ("model", {"prediction": "v"}),
     ],
