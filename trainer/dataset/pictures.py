@@ -69,6 +69,16 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
         return plain if turn is None else plain.transpose(turn)
 
 
+def open_alpha(path: pathlib.Path) -> Image.Image:
+    """How opaque the picture is, upright, in grey: white where it is not transparent; raises BrokenPicture."""
+    with _opened(path) as picture:
+        picture.load()
+        opaque = Image.new("L", picture.size, 255)
+        alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque
+        turn = _TURNS.get(_orientation(picture))
+        return alpha if turn is None else alpha.transpose(turn)
+
+
 def fit(picture: Image.Image, bucket: Size, crop: float = CENTRE) -> Image.Image:
     """`picture` scaled (Lanczos) so that it just covers `bucket`, and cut to exactly that size.
 

@@ -2,67 +2,27 @@
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trainer.dataset import folders
 from trainer.dataset.caption_files import Caption, read_captions
+from trainer.dataset.found import Picture, Scan, Subset
+from trainer.dataset.masks import with_masks
 from trainer.dataset.pictures import BrokenPicture, size_px
 from trainer.dataset.problems import Level, Problem, capped, problem, some
 from trainer.job.settings import Dataset
 
+__all__ = ["Picture", "Scan", "Subset", "scan", "without"]
+
 Inside = tuple[pathlib.Path, folders.Listing]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture, upright: its size in px after EXIF orientation, and what is said of it.
-
-    `caption` is from `caption_path`, or the folder's words where that is None; several lines with wildcards.
-    """
-
-    path: pathlib.Path
-    width_px: int
-    height_px: int
-    caption: str
-    caption_path: pathlib.Path | None = None
-
-
-@dataclass(frozen=True)
-class Subset:
-    """One folder such as `25_cat`: its pictures in natural order, each used `repeats` times an epoch."""
-
-    folder: pathlib.Path
-    name: str
-    repeats: int
-    words: str
-    pictures: tuple[Picture, ...]
-
-
-@dataclass(frozen=True)
-class Scan:
-    """All that a pictures folder holds; with `ok`, nothing forbids training on it."""
-
-    folder: pathlib.Path
-    subsets: tuple[Subset, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures there are, without repeats."""
-        return sum(len(subset.pictures) for subset in self.subsets)
-
-    @property
-    def repeated(self) -> int:
-        """How many pictures an epoch shows: each as often as its folder says."""
-        return sum(len(subset.pictures) * subset.repeats for subset in self.subsets)
-
-    @property
-    def ok(self) -> bool:
-        return not any(found.level == "error" for found in self.problems)
 
 
 def scan(settings: Dataset) -> Scan:
     """Reads the folder, its captions and the headers of its pictures. Never raises: what is wrong is in `problems`."""
+    return with_masks(_scan(settings), settings)
+
+
+def _scan(settings: Dataset) -> Scan:
     folder = folders.resolve(settings.folder)
     try:
         if not folder.exists():

@@ -12,7 +12,15 @@ from trainer.dataset.captions import vary
 from trainer.dataset.pictures import BrokenPicture
 from trainer.dataset.plan import Item, epoch_batches
 from trainer.dataset.scan import Scan
-from trainer.engine.cache import Encoder, PictureKey, Progress, encode_captions, encode_pictures, picture_key
+from trainer.engine.cache import (
+    Encoder,
+    PictureKey,
+    Progress,
+    encode_captions,
+    encode_pictures,
+    picture_key,
+    read_masks,
+)
 from trainer.families.base import Batch
 from trainer.job.settings import Job
 
@@ -21,16 +29,27 @@ CACHE_FOLDER = ".cache"
 
 @dataclasses.dataclass(frozen=True)
 class Supply:
-    """Everything encoded, on the CPU; `texts` is None when captions are to be encoded in the step."""
+    """Everything encoded, on the CPU; `texts` is None when captions are to be encoded in the step.
+
+    `masks` holds those of the pictures that are not learned as a whole, [1, h, w] from 0 to 1.
+    """
 
     pictures: Mapping[PictureKey, Tensor]
     texts: Mapping[str, Tensor] | None
+    masks: Mapping[PictureKey, Tensor]
 
     def batch(self, items: Sequence[Item]) -> Batch:
         """The batch of `items`, which are all of one bucket."""
         captions = tuple(item.caption for item in items)
         texts = torch.stack([self.texts[caption] for caption in captions]) if self.texts is not None else None
-        return Batch(torch.stack([self.pictures[picture_key(item)] for item in items]), captions, texts)
+        keys = [picture_key(item) for item in items]
+        pictures = torch.stack([self.pictures[key] for key in keys])
+        return Batch(pictures, captions, texts, self._masks(keys, pictures.shape[2:]))
+
+    def _masks(self, keys: Sequence[PictureKey], size: Sequence[int]) -> Tensor | None:
+        if not any(key in self.masks for key in keys):
+            return None
+        return torch.stack([self.masks[key] if key in self.masks else torch.ones(1, *size) for key in keys])
 
 
 def supply(
@@ -40,11 +59,13 @@ def supply(
     items = list(_every_item(job, found))
     folder = pathlib.Path(job.output.folder).expanduser() / CACHE_FOLDER
     latents, broken = encode_pictures(encoder, items, job.dataset, folder, pictures)
+    masks, unmasked = read_masks(items, latents, job.dataset)
+    broken += unmasked
     if job.training.text_encoder or vary(job.dataset):
-        return Supply(latents, None), broken
+        return Supply(latents, None, masks), broken
     silent = job.dataset.caption_dropout or job.dataset.caption_dropout_every_epochs
     said = [*(item.caption for item in items), *([""] if silent else [])]
-    return Supply(latents, encode_captions(encoder, said, captions)), broken
+    return Supply(latents, encode_captions(encoder, said, captions), masks), broken
 
 
 def _every_item(job: Job, found: Scan) -> Iterator[Item]:

@@ -60,3 +60,47 @@ def test_everything_that_chance_may_show_is_encoded(
         for number, one in enumerate(supplies.pictures.values())
         for other in list(supplies.pictures.values())[:number]
     )
+
+
+@pytest.mark.parametrize("kind", ["alpha", "folder"])
+def test_a_mask_is_cut_and_mirrored_as_its_picture(tmp_path: pathlib.Path, tiny_model: pathlib.Path, kind: str) -> None:
+    """The left half of 96 × 64 is learned; in a square of 64, encoded to 32, that is its left 24 or its left 8."""
+    wide_picture(tmp_path)
+    half = Image.new("L", (96, 64), 0)
+    half.paste(255, (0, 0, 48, 64))
+    if kind == "folder":
+        (tmp_path / "masks").mkdir()
+        half.save(tmp_path / "masks" / "a.png")
+    else:
+        path = tmp_path / "data" / "1_x" / "a.png"
+        whole = Image.open(path)
+        whole.putalpha(half)
+        whole.save(path)
+    settings = {"masked_loss": kind, "mask_folder": str(tmp_path / "masks"), "random_crop": True, "flip": True}
+    _, supplies = supplied(job_on(tmp_path, tiny_model, buckets=False, **settings))
+    found = {(crop, flip): mask for (_, _, flip, crop), mask in supplies.masks.items()}
+    assert len(found) == len(supplies.masks) == 10
+    columns = torch.arange(32).expand(1, 32, 32)
+    assert torch.equal(found[0.0, False], (columns < 24).float())
+    assert torch.equal(found[1.0, False], (columns < 8).float())
+    assert torch.equal(found[0.5, True], (columns >= 16).float())
+
+
+def test_a_picture_without_a_mask_counts_as_a_whole_beside_one_with(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    tiny.pictures(tmp_path / "data", 2)
+    (tmp_path / "masks" / "2_thing").mkdir(parents=True)
+    Image.new("L", (8, 8), 51).save(tmp_path / "masks" / "2_thing" / "1.jpg")
+    job = job_on(tmp_path, tiny_model, masked_loss="folder", mask_folder=str(tmp_path / "masks"))
+    found, supplies = supplied(job)
+    for items in epoch_batches(found, job, 1):
+        batch = supplies.batch(items)
+        means = {"0.png": 1.0, "1.png": 0.2}
+        expected = [means[item.picture.path.name] for item in items]
+        if expected == [1.0] * len(items):
+            assert batch.masks is None
+        else:
+            assert batch.masks is not None
+            assert batch.masks.mean(dim=(1, 2, 3)).tolist() == pytest.approx(expected, abs=0.005)
+    assert supplied(job_on(tmp_path, tiny_model))[1].masks == {}
