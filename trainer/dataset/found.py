@@ -35,11 +35,15 @@ class Subset:
 
 @dataclass(frozen=True)
 class Scan:
-    """All that a pictures folder holds; with `ok`, nothing forbids training on it."""
+    """All that a pictures folder holds; with `ok`, nothing forbids training on it.
+
+    `regularisation` are the subsets of the regularisation folder; the counts are of the pictures to be learned.
+    """
 
     folder: pathlib.Path
     subsets: tuple[Subset, ...] = ()
     problems: tuple[Problem, ...] = ()
+    regularisation: tuple[Subset, ...] = ()
 
     @property
     def pictures(self) -> int:
@@ -48,7 +52,7 @@ class Scan:
 
     @property
     def repeated(self) -> int:
-        """How many pictures an epoch shows: each as often as its folder says."""
+        """How many of them an epoch shows: each as often as its folder says."""
         return sum(len(subset.pictures) * subset.repeats for subset in self.subsets)
 
     @property

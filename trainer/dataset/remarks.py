@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from trainer.dataset import buckets
+from trainer.dataset import buckets, regularisation
 from trainer.dataset.captions import longest
 from trainer.dataset.problems import Problem, problem, some
 from trainer.dataset.scan import Picture, Scan
@@ -24,7 +24,12 @@ def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
     pictures = [picture for subset in scan.subsets for picture in subset.pictures]
     if not pictures:
         return ()
-    return (*_resolution(job), *_pictures(pictures, job.dataset), *_short_batches(counts, job.training.batch_size))
+    return (
+        *_resolution(job),
+        *_pictures(pictures, job.dataset),
+        *_short_batches(counts, job.training.batch_size),
+        *_unused(scan),
+    )
 
 
 def cut_share(picture: Picture, settings: Dataset) -> float:
@@ -76,6 +81,14 @@ def _short_batches(counts: Sequence[int], batch_size: int) -> list[Problem]:
     if real < 2 * ideal:
         return []
     return [_warn("data_short_batches", "training.batch_size", buckets=len(counts), batches=real, ideal=ideal)]
+
+
+def _unused(scan: Scan) -> list[Problem]:
+    """A warning when there are regularisation pictures that no epoch shows."""
+    times = [times for _, times in regularisation.repeats(scan.regularisation, scan.repeated)]
+    if 0 not in times:
+        return []
+    return [_warn("data_regularisation_unused", "dataset.regularisation_folder", count=times.count(0))]
 
 
 def _warn(key: str, setting: str, **values: object) -> Problem:

@@ -19,7 +19,17 @@ Inside = tuple[pathlib.Path, folders.Listing]
 
 def scan(settings: Dataset) -> Scan:
     """Reads the folder, its captions and the headers of its pictures. Never raises: what is wrong is in `problems`."""
-    return with_masks(_scan(settings), settings)
+    found = with_masks(_scan(settings), settings)
+    if not settings.regularisation_folder:
+        return found
+    theirs = {"folder": settings.regularisation_folder, "trigger": ""}
+    other = _scan(settings.model_copy(update=theirs))
+    problems = (_elsewhere(wrong, "dataset.regularisation_folder") for wrong in other.problems)
+    return replace(found, regularisation=other.subsets, problems=(*found.problems, *problems))
+
+
+def _elsewhere(wrong: Problem, setting: str) -> Problem:
+    return replace(wrong, setting=setting) if wrong.setting == "dataset.folder" else wrong
 
 
 def _scan(settings: Dataset) -> Scan:
@@ -40,12 +50,13 @@ def _scan(settings: Dataset) -> Scan:
 def without(found: Scan, broken: Iterable[BrokenPicture], settings: Dataset) -> Scan:
     """`found` less pictures that turned out to be broken when they were decoded; each is named in a problem."""
     by_path = {error.path: error for error in broken}
-    subsets = tuple(
-        replace(subset, pictures=tuple(picture for picture in subset.pictures if picture.path not in by_path))
-        for subset in found.subsets
-    )
+
+    def left(subsets: Iterable[Subset]) -> tuple[Subset, ...]:
+        return tuple(replace(s, pictures=tuple(p for p in s.pictures if p.path not in by_path)) for s in subsets)
+
     named = capped([_broken(error, settings) for error in by_path.values()])
-    return _checked(found.folder, subsets, (*found.problems, *named))
+    checked = _checked(found.folder, left(found.subsets), (*found.problems, *named))
+    return replace(checked, regularisation=left(found.regularisation))
 
 
 def _scan_folder(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Scan:

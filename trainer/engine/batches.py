@@ -31,12 +31,14 @@ CACHE_FOLDER = ".cache"
 class Supply:
     """Everything encoded, on the CPU; `texts` is None when captions are to be encoded in the step.
 
-    `masks` holds those of the pictures that are not learned as a whole, [1, h, w] from 0 to 1.
+    `masks` holds those of the pictures that are not learned as a whole, [1, h, w] from 0 to 1; `prior_loss_weight` is
+    how much regularisation pictures count.
     """
 
     pictures: Mapping[PictureKey, Tensor]
     texts: Mapping[str, Tensor] | None
     masks: Mapping[PictureKey, Tensor]
+    prior_loss_weight: float
 
     def batch(self, items: Sequence[Item]) -> Batch:
         """The batch of `items`, which are all of one bucket."""
@@ -44,7 +46,12 @@ class Supply:
         texts = torch.stack([self.texts[caption] for caption in captions]) if self.texts is not None else None
         keys = [picture_key(item) for item in items]
         pictures = torch.stack([self.pictures[key] for key in keys])
-        return Batch(pictures, captions, texts, self._masks(keys, pictures.shape[2:]))
+        return Batch(pictures, captions, texts, self._masks(keys, pictures.shape[2:]), self._weights(items))
+
+    def _weights(self, items: Sequence[Item]) -> Tensor | None:
+        if not any(item.regular for item in items):
+            return None
+        return torch.tensor([self.prior_loss_weight if item.regular else 1.0 for item in items])
 
     def _masks(self, keys: Sequence[PictureKey], size: Sequence[int]) -> Tensor | None:
         if not any(key in self.masks for key in keys):
@@ -61,11 +68,12 @@ def supply(
     latents, broken = encode_pictures(encoder, items, job.dataset, folder, pictures)
     masks, unmasked = read_masks(items, latents, job.dataset)
     broken += unmasked
+    prior = job.training.prior_loss_weight
     if job.training.text_encoder or vary(job.dataset):
-        return Supply(latents, None, masks), broken
+        return Supply(latents, None, masks, prior), broken
     silent = job.dataset.caption_dropout or job.dataset.caption_dropout_every_epochs
     said = [*(item.caption for item in items), *([""] if silent else [])]
-    return Supply(latents, encode_captions(encoder, said, captions), masks), broken
+    return Supply(latents, encode_captions(encoder, said, captions), masks, prior), broken
 
 
 def _every_item(job: Job, found: Scan) -> Iterator[Item]:

@@ -104,3 +104,22 @@ def test_a_picture_without_a_mask_counts_as_a_whole_beside_one_with(
             assert batch.masks is not None
             assert batch.masks.mean(dim=(1, 2, 3)).tolist() == pytest.approx(expected, abs=0.005)
     assert supplied(job_on(tmp_path, tiny_model))[1].masks == {}
+
+
+def test_regularisation_pictures_count_by_their_weight(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    tiny.pictures(tmp_path / "data", 2)
+    tiny.pictures(tmp_path / "reg", 2)
+    folder = {"regularisation_folder": str(tmp_path / "reg")}
+    job = tiny.job(tmp_path, tiny_model, {"dataset": {"folder": str(tmp_path / "data"), "resolution": 64, **folder}})
+    job = job.model_copy(update={"training": job.training.model_copy(update={"prior_loss_weight": 0.25})})
+    found, supplies = supplied(job)
+    weights = []
+    for items in epoch_batches(found, job, 1):
+        batch, regular = supplies.batch(items), [item.regular for item in items]
+        if any(regular):
+            assert batch.weights is not None
+            assert batch.weights.tolist() == [0.25 if other else 1.0 for other in regular]
+        else:
+            assert batch.weights is None
+        weights += regular
+    assert weights.count(True) == weights.count(False) == 4

@@ -1,10 +1,12 @@
 """Whole trainings on a tiny model: what is written, and that stopping, resuming and sampling change nothing."""
 
+import json
 import pathlib
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests.trainer import tiny
@@ -86,6 +88,63 @@ def test_stopped_and_resumed_ends_in_the_same_bits(
     assert next(event for event in resumed if isinstance(event, events.Started)).first_step == stop_at
     assert equal(final(whole), final(parts))
     assert not equal(final(whole), load_file(parts.path / seen[-1].file))
+
+
+def test_all_that_chance_decides_is_the_same_after_a_stop(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    chance = {
+        "shuffle_captions": True,
+        "tag_dropout": 0.3,
+        "wildcards": True,
+        "caption_dropout": 0.1,
+        "caption_dropout_every_epochs": 3,
+        "flip": True,
+        "random_crop": True,
+        "buckets": False,
+        "regularisation_folder": str(tiny.pictures(tmp_path / "reg", 3, (96, 64))),
+        "masked_loss": "alpha",
+    }
+    training = {
+        "loss": "smooth_l1",
+        "noise_offset": 0.1,
+        "noise_offset_random": True,
+        "adaptive_noise_scale": 0.1,
+        "multires_noise_levels": 3,
+        "input_perturbation": 0.1,
+        "input_perturbation_random": True,
+        "prior_loss_weight": 0.5,
+    }
+    job = job_for(tmp_path, tiny_model, training=training, dataset=chance, output=EXACT)
+    whole, seen = carried_out(job)
+    # 6 pictures twice, as many of regularisation, in batches of 2, two epochs
+    assert sum(isinstance(event, events.Step) for event in seen) == 24
+    parts, _ = carried_out(job, 7)
+    told(job, parts)
+    assert equal(final(whole), final(parts))
+    about = read_metadata(whole)
+    assert (about["ss_num_train_images"], about["ss_num_reg_images"]) == ("12", "12")
+    assert json.loads(about["ss_reg_dataset_dirs"]) == {"2_thing": {"n_repeats": 2, "img_count": 3}}
+    expected = {
+        "ss_loss_type": "smooth_l1",
+        "ss_huber_schedule": "snr",
+        "ss_huber_c": "0.1",
+        "ss_noise_offset_random_strength": "True",
+        "ss_adaptive_noise_scale": "0.1",
+        "ss_multires_noise_iterations": "3",
+        "ss_multires_noise_discount": "0.3",
+        "ss_ip_noise_gamma": "0.1",
+        "ss_ip_noise_gamma_random_strength": "True",
+        "ss_debiased_estimation": "False",
+        "ss_prior_loss_weight": "0.5",
+        "ss_caption_tag_dropout_rate": "0.3",
+        "ss_caption_dropout_every_n_epochs": "3",
+        "ss_random_crop": "True",
+    }
+    assert {name: about[name] for name in expected} == expected
+
+
+def read_metadata(run: RunFolder) -> dict[str, str]:
+    with safe_open(run.weights / "tiny.safetensors", "pt") as file:
+        return dict(file.metadata())
 
 
 @pytest.mark.parametrize("training", [{}, {"optimizer": "AdamWScheduleFree", "schedule": "constant"}])
