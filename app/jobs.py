@@ -55,7 +55,11 @@ def with_whole_paths(job: Job) -> Job:
     base = job.model.base if job.model.base == "starter" else _whole_path(job.model.base)
     whole = {
         "model": {"base": base, "tokenizer": _whole_path(job.model.tokenizer)},
-        "dataset": {"folder": job.dataset.folder if shipped else str(pictures.absolute())},
+        "dataset": {
+            "folder": job.dataset.folder if shipped else str(pictures.absolute()),
+            "regularisation_folder": _whole_folder(job.dataset.regularisation_folder),
+            "mask_folder": _whole_folder(job.dataset.mask_folder),
+        },
         "output": {"folder": str(places.resolve_outputs(job.output.folder))},
     }
     return job.model_copy(update={name: getattr(job, name).model_copy(update=values) for name, values in whole.items()})
@@ -65,6 +69,11 @@ def _whole_path(name: str) -> str:
     """`name` as an absolute path where it names a file or folder that exists; else it is a hub id and stays."""
     path = pathlib.Path(name).expanduser()
     return str(path.absolute()) if name and path.exists() else name
+
+
+def _whole_folder(name: str) -> str:
+    """`name` as an absolute path, there or not; "" where none is named."""
+    return str(folders.resolve(name)) if name else ""
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,17 @@ from trainer.run import events
 from trainer.run.folder import Busy, RunFolder, create, held, read_job, take_request, write_job
 
 Show = Callable[[events.Event], None]
-_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors")
+_PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "prodigyopt",
+    "pytorch-optimizer",
+    "safetensors",
+)
 
 
 def carry_out(run: RunFolder, show: Show) -> int:

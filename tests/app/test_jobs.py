@@ -10,11 +10,17 @@ from trainer.job.settings import Job
 def test_paths_do_not_depend_on_where_the_trainer_works(tmp_path: pathlib.Path) -> None:
     (tmp_path / "user" / "model").mkdir()
     job = Job.model_validate(
-        {"model": {"base": "model"}, "dataset": {"folder": "pictures"}, "output": {"folder": "outputs"}}
+        {
+            "model": {"base": "model"},
+            "dataset": {"folder": "pictures", "regularisation_folder": "others", "mask_folder": "~/masks"},
+            "output": {"folder": "outputs"},
+        }
     )
     whole = jobs.with_whole_paths(job)
     assert whole.model.base == str(tmp_path / "user" / "model")
     assert whole.dataset.folder == str(tmp_path / "user" / "pictures")
+    assert whole.dataset.regularisation_folder == str(tmp_path / "user" / "others")
+    assert whole.dataset.mask_folder == str(tmp_path / "user" / "masks")
     assert whole.output.folder == str(tmp_path / "outputs")
 
 
@@ -22,6 +28,7 @@ def test_names_that_are_no_paths_stay_as_they_are() -> None:
     job = Job.model_validate({"model": {"base": "user/model"}, "dataset": {"folder": "starter"}})
     whole = jobs.with_whole_paths(job)
     assert (whole.model.base, whole.dataset.folder) == ("user/model", "starter")
+    assert (whole.dataset.regularisation_folder, whole.dataset.mask_folder) == ("", "")
 
 
 def test_what_was_set_for_the_gui_alone_is_not_inherited() -> None:

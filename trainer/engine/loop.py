@@ -138,14 +138,16 @@ class Session:
         path = self.run.weights_file(self.job.output.name, ending)
         injected = self.learner.injected
         about = metadata(self.about, injected, moment)
-        size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
+        with self.learner.learned():
+            size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
         file = path.relative_to(self.run.path).as_posix()
         self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size))
         return file
 
     def sample(self, moment: Moment) -> None:
         """Draws the samples of one moment."""
-        draw_samples(self.kind, self.parts, self.job, self.run, moment, self.tell)
+        with self.learner.learned():
+            draw_samples(self.kind, self.parts, self.job, self.run, moment, self.tell)
 
 
 def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
@@ -205,8 +207,9 @@ def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Devic
         {"params": list(injected.parameters[part.name]), "lr": part.learning_rate, "base_lr": part.learning_rate}
         for part in parts.components
     ]
-    optimizer = OPTIMIZERS[job.training.optimizer](**job.training.optimizer_args).build(groups)
-    return Learner(injected, place.accelerator.prepare_optimizer(optimizer), place.accelerator.scaler)
+    settings = OPTIMIZERS[job.training.optimizer](**job.training.optimizer_args)
+    optimizer = place.accelerator.prepare_optimizer(settings.build(groups))
+    return Learner(injected, optimizer, place.accelerator.scaler, settings.averages)
 
 
 def encode(job: Job, found: Scan, encoder: cache.Encoder, tell: Tell) -> tuple[Scan, Supply]:

@@ -251,6 +251,8 @@ def _assumed(case: Case, verdicts: Iterable[Verdict]) -> list[Mapping[str, Any]]
     if case.source.kind != "gui":
         found.append(DATASET_DEFAULTS)
     found.append(_one_rate(case, given))
+    if decide_optimizer.has_no_schedule(case):
+        found.append({"training.schedule": "constant"})
     arguments = decide_optimizer.left_to_library(case, given.get("training.optimizer_args", ()))
     left: list[Mapping[str, Any]] = [
         {path: value for path, value in some.items() if path not in given} for some in found

@@ -24,7 +24,6 @@ FAMILIES = types.MappingProxyType(
 LABELS = types.MappingProxyType(
     dict(FAMILIES.values())
     | {"lycoris": "LyCORIS", "lokr": "LoKr", "dylora": "DyLoRA", "ia3": "iA3", "oft": "OFT", "ggpo": "GGPO"}
-    | {"huber": "Huber loss", "regularisation": "regularisation pictures"}
 )
 """What rows may name in `only`, for a person."""
 SCRIPTS = types.MappingProxyType(
@@ -53,11 +52,7 @@ def switch_of(case: Case) -> str:
 def kinds(case: Case) -> frozenset[str]:
     """What a row's `only` may name and this input is."""
     family = FAMILIES[switch][0] if (switch := switch_of(case)) else ""
-    loss = case.words("loss_type").lower()
-    found = {family, *kind(case).tags, "huber" if loss in ("huber", "smooth_l1") else ""}
-    found.add("ggpo" if case.on("train_lora_ggpo") else "")
-    reg = case.gives("reg_data_dir") or case.gives("reg_image_dir")
-    return frozenset({*found, "regularisation" if reg else ""} - {""})
+    return frozenset({family, *kind(case).tags, "ggpo" if case.on("train_lora_ggpo") else ""} - {""})
 
 
 def labels(only: str) -> str:

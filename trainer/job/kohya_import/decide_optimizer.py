@@ -44,11 +44,12 @@ THEIR_DEFAULTS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
         "Prodigy": {"betas": [0.9, 0.999], "use_bias_correction": False, "safeguard_warmup": False},
         "Adafactor": {"scale_parameter": True},
         "Lion": {"weight_decay": 0.0},
+        "Lion8bit": {"weight_decay": 0.0},
     }
 )
 """What sd-scripts leaves to an optimizer's library where ours begins with another value."""
 AS_HERE: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
-    {"Prodigy": {"decouple": True}, "Adafactor": {"relative_step": False, "warmup_init": False}}
+    {"Adafactor": {"relative_step": False, "warmup_init": False}, "DAdaptLion": {"decouple": True}}
 )
 """What an optimizer does here without being asked."""
 SCHEDULES: Mapping[str, tuple[str, bool]] = types.MappingProxyType(
@@ -92,6 +93,11 @@ def has_one_rate(case: Case) -> bool:
     return OPTIMIZERS[found(case)].one_learning_rate
 
 
+def has_no_schedule(case: Case) -> bool:
+    """Whether the optimizer averages its steps, so that its rate stays as it is."""
+    return OPTIMIZERS[found(case)].averages
+
+
 def optimizer(case: Case) -> Mapping[str, Verdict]:
     """The optimizer, and each of its settings."""
     key, wanted = _wanted(case)
@@ -115,10 +121,11 @@ def _argument(name: str, argument: str, text: str) -> Verdict:
         value = read_pairs(f"{argument}={text.replace(' ', '')}")[argument]
     except (KeyError, ValueError):
         return lack("no_such_argument", optimizer=name)
-    if argument in AS_HERE.get(name, ()):
-        return stays() if values.same(value, AS_HERE[name][argument]) else lack("other_argument", optimizer=name)
     if argument not in OPTIMIZERS[name].model_fields:
-        return lack("no_such_argument", optimizer=name)
+        as_here = AS_HERE.get(name, {}).get(argument)
+        if as_here is None:
+            return lack("no_such_argument", optimizer=name)
+        return stays() if values.same(value, as_here) else lack("other_argument", optimizer=name)
     try:
         OPTIMIZERS[name](**{argument: value})
     except (pydantic.ValidationError, TypeError):
@@ -150,6 +157,10 @@ def schedule(case: Case) -> Mapping[str, Verdict]:
         verdicts["lr_scheduler"] = skip("decided_by", name="lr_scheduler_type")
     verdicts["lr_scheduler_num_cycles"] = _cycles(case)
     verdicts |= _warmup(case)
+    if has_no_schedule(case):
+        # sd-scripts follows no schedule with these either, whatever it is told.
+        constant = Verdict("meaningless", {"training.schedule": "constant"}, say("kohya_schedule_free"))
+        verdicts = {name: constant if case.gives(name) else stays() for name in verdicts}
     for one in case.source.given:
         if one.name.startswith("lr_scheduler_args."):
             verdicts[one.name] = _schedule_argument(case, one.name.partition(".")[2], one.value)
@@ -181,6 +192,8 @@ def _schedule_argument(case: Case, name: str, value: Any) -> Verdict:
     except Unusable:
         return lack("plain")
     rate = case.number("unet_lr") or case.number("learning_rate") or 0
+    if name == "eta_min" and number == 0:
+        return stays(say("kohya_off"))
     if name in ("min_lr", "eta_min", "min_lr_rate"):
         ratio = number if name == "min_lr_rate" else number / rate if rate else 0.0
         return direct(path, ratio, off=(0,))

@@ -66,7 +66,7 @@ MIDDLE: dict[str, Any] = {
     "noise_offset": 0.0357,
     "noise_offset_type": "Multires",
     "optimizer": "Prodigy",
-    "optimizer_args": '"decouple=True" "weight_decay=0.1" "betas=0.9,0.91" "d0=1e-5"',
+    "optimizer_args": '"decouple=True" "weight_decay=0.1" "betas=0.9,0.91" "growth_rate=2"',
     "sample_prompts": "a cat --n blurry --w 512 --h 768 --ss euler_a\n# no\na dog --s 28",
     "sample_every_n_epochs": 2,
     "sdxl": False,

@@ -168,9 +168,9 @@ def test_each_setting_of_an_optimizer_is_judged() -> None:
     arguments = value(made, "training.optimizer_args")
     assert (arguments["weight_decay"], arguments["betas"]) == (0.1, [0.9, 0.91])
     assert arguments["use_bias_correction"] is False, "the library's own, which Kohya leaves it to"
-    assert heading(made, "optimizer_args: decouple") == "default"
-    assert heading(made, "optimizer_args: d0") == "unsupported"
-    assert "d0" in line(made, "optimizer_args").verdict.why
+    assert heading(made, "optimizer_args: decouple") == "taken"
+    assert heading(made, "optimizer_args: growth_rate") == "unsupported"
+    assert "growth_rate" in line(made, "optimizer_args").verdict.why
 
 
 def test_a_setting_that_cannot_be_is_left_out_and_said() -> None:
@@ -468,3 +468,32 @@ def test_a_comment_becomes_the_purpose_of_the_preset() -> None:
 def test_an_import_can_be_made_twice_with_the_same_result() -> None:
     source = read(json.dumps(MODERN).encode(), "cat.json")
     assert report.job_file(convert(source)) == report.job_file(convert(source))
+
+
+def test_an_optimizer_that_averages_follows_no_schedule() -> None:
+    made = imported({"optimizer": "AdamWScheduleFree", "lr_scheduler": "cosine", "lr_warmup": 10})
+    assert (value(made, "training.optimizer"), value(made, "training.schedule")) == ("AdamWScheduleFree", "constant")
+    assert value(made, "training.warmup_percent") == 0
+    assert heading(made, "lr_scheduler") == heading(made, "lr_warmup") == "meaningless"
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "wanted"),
+    [
+        ({"loss_type": "huber", "huber_c": 0.2}, "training.huber_c", 0.2),
+        ({"ip_noise_gamma": 0.1, "min_timestep": False}, "training.input_perturbation", 0.1),
+        ({"noise_offset_type": "Multires", "multires_noise_iterations": 8}, "training.multires_noise_levels", 8),
+        ({"noise_offset": 0.03, "adaptive_noise_scale": 0.005}, "training.adaptive_noise_scale", 0.005),
+        ({"reg_data_dir": "/pictures/reg", "prior_loss_weight": 0}, "training.prior_loss_weight", 0),
+        ({"prior_loss_weight": 0.0}, "training.prior_loss_weight", 0),
+        ({"debiased_estimation_loss": True}, "training.debiased_estimation", True),
+        ({"lr_scheduler": "cosine_with_min_lr", "lr_scheduler_args": "min_lr_rate=0.2"}, "training.schedule", None),
+        ("--lr_scheduler cosine_with_min_lr --lr_scheduler_min_lr_ratio 0", "training.schedule_min_ratio", 0),
+        ("--caption_prefix 'a photo,' --enable_wildcard", "dataset.caption_prefix", "a photo,"),
+        ("--masked_loss --alpha_mask", "dataset.masked_loss", "alpha"),
+    ],
+)
+def test_what_kohyas_users_have_in_their_presets_is_taken_over(given: object, path: str, wanted: object) -> None:
+    made = imported(given)
+    assert value(made, path) == (wanted if wanted is not None else "cosine_with_min_lr")
+    assert not [one.key for one in made.under("unsupported")]
