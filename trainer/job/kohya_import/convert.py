@@ -51,6 +51,7 @@ SCRIPTS_DEFAULTS: Mapping[str, Any] = types.MappingProxyType(
     }
 )
 """What sd-scripts does where a command or config file says nothing and ours begins with another value."""
+_MOST_NAMES = 20
 DATASET_DEFAULTS: Mapping[str, Any] = types.MappingProxyType(
     {"dataset.buckets": False, "dataset.upscale": True, "dataset.bucket_max_px": 1024, "dataset.cache_to_disk": False}
 )
@@ -183,7 +184,7 @@ def _packed(held: list[Line]) -> Verdict:
     headings = [line.verdict.heading for line in held]
     lacking = [line.key for line in held if line.verdict.heading == "unsupported"]
     if lacking:
-        return lack("packed_lacks", names=", ".join(lacking))
+        return lack("packed_lacks", names=", ".join([*lacking[:_MOST_NAMES], *["…"][: len(lacking) > _MOST_NAMES]]))
     to = merged(line.verdict.to for line in held)
     heading = next((one for one in ("taken", "default", "meaningless") if one in headings), "default")
     return Verdict(heading, to if heading == "taken" else {}, say("kohya_packed"))  # type: ignore[arg-type]

@@ -18,7 +18,9 @@ from trainer.job.kohya_import import command, values
 from trainer.job.settings import Job
 from trainer.job.words import say
 
-MAX_BYTES = 4 * 2**20
+MAX_BYTES = 2**20
+MAX_KEYS = 10_000
+"""Kohya's own files have some hundreds of keys in some ten thousand bytes."""
 _ENDINGS = (".toml", ".json", ".txt")
 PACKED = ("additional_parameters", "network_args", "optimizer_args", "lr_scheduler_args")
 GUI_ONLY = frozenset({"lora_type", "max_resolution", "lr_warmup", "model_list", "optimizer", "training_comment"})
@@ -66,6 +68,8 @@ def read(content: bytes, title: str, folders: Sequence[pathlib.Path] = ()) -> So
     """
     written = _decoded(content, title)
     source = _parsed(written, title)
+    if len(source.given) > MAX_KEYS:
+        raise refusal("kohya_too_many", name=title, limit=f"{MAX_KEYS:,}")
     source = dataclasses.replace(source, given=tuple(_clean(source.given)))
     for key, reader in COMPANIONS.items():
         path = _companion(source, key, folders)
@@ -73,6 +77,8 @@ def read(content: bytes, title: str, folders: Sequence[pathlib.Path] = ()) -> So
             source = reader(source, path)
     if not source.given:
         raise refusal("kohya_nothing", name=title)
+    if len(source.given) > MAX_KEYS:
+        raise refusal("kohya_too_many", name=title, limit=f"{MAX_KEYS:,}")
     return source
 
 

@@ -76,6 +76,8 @@ def test_a_data_set_can_be_given_apart() -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", "is no text file"),
         (b"a\x00b", "is no text file"),
         (b"x" * (MAX_BYTES + 1), "is larger than"),
+        (b"python train_network.py" + b" --a=1" * 10_001, "more than 10,000 keys"),
+        (b'{"additional_parameters": "' + b"--a " * 10_001 + b'"}', "more than 10,000 keys"),
         (b'python train_network.py --a "b', "not closed"),
         (b"python train_network.py", "no sd-scripts command"),
         (b'{"version": 1, "training": {"epochs": 3}}', "LoRA Atelier already"),
