@@ -226,7 +226,11 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, tell: Tell) -> tuple[S
         if job.dataset.broken_pictures == "refuse":
             raise Trouble("picture_broken", reason=error)
         tell(events.Warned(text=str(error)))
-    return (without(found, broken, job.dataset) if broken else found), supplies
+    if not broken:
+        return found, supplies
+    left = without(found, broken, job.dataset)
+    # In place of a broken regularisation picture one may be shown that nobody wanted before.
+    return encode(job, left, encoder, tell) if left.regularisation else (left, supplies)
 
 
 def step_event(step: int, epoch: int, loss: float, optimizer: Any) -> events.Step:

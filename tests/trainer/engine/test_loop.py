@@ -279,6 +279,22 @@ def test_a_picture_that_cannot_be_decoded_is_skipped_by_choice(
     assert next(event for event in seen if isinstance(event, events.Started)).pictures == 5
 
 
+def test_another_stands_in_for_a_regularisation_picture_that_cannot_be_decoded(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    """Of 4 regularisation pictures shown twice each, 6 pictures shown once need the first three."""
+    tiny.pictures(tmp_path / "data").joinpath("2_thing").rename(tmp_path / "data" / "1_thing")
+    picture = tiny.pictures(tmp_path / "reg", 4) / "2_thing" / "0.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:60] + bytes(20) + whole[80:])
+    dataset = {"broken_pictures": "skip", "regularisation_folder": str(tmp_path / "reg")}
+    run, seen = carried_out(job_for(tmp_path, tiny_model, training={"epochs": 1}, dataset=dataset))
+    assert [event.text for event in seen if isinstance(event, events.Warned) and "0.png" in event.text]
+    assert isinstance(seen[-1], events.Finished)
+    about = read_metadata(run)
+    assert (about["ss_num_train_images"], about["ss_num_reg_images"]) == ("6", "6")
+
+
 def test_fp16_on_a_processor_is_refused(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a graphics card here")
