@@ -4,19 +4,23 @@ import dataclasses
 import functools
 import html
 import json
+import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app import jobs, live, plans, shelf
+from app import jobs, live, moving_in, plans, shelf
 from app.forms import Form
 from app.words import say
 from trainer.dataset.scan import scan
 from trainer.job import base_model, fields, presets
 from trainer.job.fields import Invalid, Message
+from trainer.job.kohya_import.read import MAX_BYTES
 from trainer.job.settings import Job
 
+UPLOADS = (".json", ".toml", ".txt", ".sh", ".bat", ".cmd", ".ps1")
+"""What Kohya's users keep their settings and commands in; what a file is, its content says."""
 OBEY = "(...given) => atelier.obey(...given)"
 
 
@@ -31,6 +35,7 @@ class Bar:
     buttons: Mapping[str, Any]
     title: Any
     purpose_text: Any
+    pasted: Any
 
 
 def build() -> Bar:
@@ -50,8 +55,14 @@ def build() -> Bar:
         )
         buttons: dict[str, Any] = {"load": _button("load"), "save": _button("save")}
         buttons["upload"] = gr.UploadButton(
-            say("presets.upload"), type="binary", file_types=[".json"], size="sm", min_width=0, elem_id="upload-preset"
+            say("presets.upload"),
+            file_count="multiple",
+            file_types=list(UPLOADS),
+            size="sm",
+            min_width=0,
+            elem_id="upload-preset",
         )
+        buttons["paste"] = _button("paste")
         buttons["download"] = _button("download")
         gr.HTML('<span class="count" role="status"></span>', elem_id="changes", apply_default_css=False)
         buttons["start"] = gr.Button(say("bar.start"), variant="primary", min_width=0, elem_id="start")
@@ -61,12 +72,24 @@ def build() -> Bar:
         purpose_text = gr.Textbox(label=say("presets.purpose"), max_lines=1, min_width=0, elem_id="save-purpose")
         buttons["keep"] = gr.Button(say("presets.keep"), variant="primary", size="sm", min_width=0, elem_id="save-keep")
         buttons["cancel"] = gr.Button(say("presets.cancel"), size="sm", min_width=0, elem_id="save-cancel")
+    with gr.Row(elem_id="paste-in"):
+        pasted = gr.Textbox(
+            label=say("paste.label"),
+            info=say("paste.help"),
+            placeholder=say("paste.example"),
+            lines=6,
+            max_lines=14,
+            min_width=0,
+            elem_id="pasted",
+        )
+        buttons["take"] = gr.Button(say("paste.take"), variant="primary", size="sm", min_width=0, elem_id="paste-take")
+        buttons["leave"] = gr.Button(say("presets.cancel"), size="sm", min_width=0, elem_id="paste-leave")
     with gr.Row(elem_id="about"):
         purpose = gr.HTML(_purpose(first.purpose if first else ""), elem_id="purpose", apply_default_css=False)
         line = gr.HTML("", elem_id="plan", apply_default_css=False)
     notice = gr.HTML("", elem_id="notice", apply_default_css=False)
     said = gr.Textbox(visible=False)
-    return Bar(chooser, purpose, notice, said, {**buttons, "line": line}, title, purpose_text)
+    return Bar(chooser, purpose, notice, said, {**buttons, "line": line}, title, purpose_text, pasted)
 
 
 def _button(name: str) -> Any:
@@ -84,6 +107,9 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     filled = [*all_fields, bar.purpose]
     on(bar.buttons["load"].click, functools.partial(_load, form), [bar.chooser], filled)
     on(bar.buttons["upload"].upload, functools.partial(_upload, form), [bar.buttons["upload"]], [*filled, bar.chooser])
+    on(bar.buttons["take"].click, functools.partial(_paste, form), [bar.pasted], [*filled, bar.chooser])
+    bar.buttons["paste"].click(None, None, None, js="() => atelier.opening('pasting', '#pasted textarea')")
+    bar.buttons["leave"].click(None, None, None, js="() => atelier.closing('pasting')")
     on(bar.buttons["download"].click, functools.partial(_download, form), all_fields, [])
     save = [bar.title, bar.purpose_text, bar.chooser, *all_fields]
     on(bar.buttons["keep"].click, functools.partial(_save, form), save, [bar.chooser, bar.purpose])
@@ -97,8 +123,8 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
         queue=False,
         show_progress="hidden",
         api_visibility="private",
-    ).then(None, None, None, js="() => atelier.saving(true)")
-    bar.buttons["cancel"].click(None, None, None, js="() => atelier.saving(false)")
+    ).then(None, None, None, js="() => atelier.opening('saving', '#save-title input, #save-title textarea')")
+    bar.buttons["cancel"].click(None, None, None, js="() => atelier.closing('saving')")
     start = bar.buttons["start"]
     # A rejection by the validator fires no event and ends what the click does, so the summary goes first.
     start.click(
@@ -135,25 +161,40 @@ def _load(form: Form, key: str | None) -> list[Any]:
         job = document.job
     except Invalid as error:
         return [*[gr.skip()] * (len(form.widgets) + 1), notice("error", map(_plain, error.messages)), ""]
-    return [*form.fill(job), _purpose(document.purpose), _unknown(document), _order("loaded", preset=key)]
+    return [*form.fill(job), _purpose(document.purpose), _unknown(document.unknown), _order("loaded", preset=key)]
 
 
-def _upload(form: Form, content: bytes) -> list[Any]:
-    name = say("presets.uploaded")
+def _upload(form: Form, paths: list[str]) -> list[Any]:
     try:
-        document = presets.document(_json(content, name), name)
-        job = document.job
+        files = [(pathlib.Path(path).name, _content(path)) for path in paths]
+    except OSError as error:
+        return [*_unchanged(form), notice("error", [html.escape(say("presets.unread", reason=error))]), ""]
+    return _bring_in(form, files)
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def _paste(form: Form, text: str | None) -> list[Any]:
+    # Half a character, which only a browser can send, must not end in an error.
+    return _bring_in(form, [(say("paste.name"), (text or "").encode("utf-8", "replace"))])
+
+
+def _bring_in(form: Form, files: list[tuple[str, bytes]]) -> list[Any]:
+    """Fills the form from a job or preset of ours, or from a file or command of Kohya's."""
+    try:
+        found = moving_in.found(files)
     except Invalid as error:
-        return [*[gr.skip()] * (len(form.widgets) + 2), notice("error", map(_plain, error.messages)), ""]
-    about = _purpose(": ".join(filter(None, (document.title, document.purpose))))
-    return [*form.fill(job), about, None, _unknown(document), _order("loaded", preset=None)]
+        return [*_unchanged(form), notice("error", map(_plain, error.messages)), ""]
+    told = found.panel or _unknown(found.unknown)
+    return [*form.fill(found.job), _purpose(found.about), None, told, _order("loaded", preset=None)]
 
 
-def _json(content: bytes, name: str) -> Any:
-    try:
-        return json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise Invalid([Message("", say("presets.not_json", name=name))]) from None
+def _unchanged(form: Form) -> list[Any]:
+    """For the fields, the purpose and the chooser."""
+    return [gr.skip()] * (len(form.widgets) + 2)
 
 
 def _download(form: Form, *given: Any) -> list[Any]:
@@ -196,8 +237,8 @@ def _purpose(text: str) -> str:
     return f'<p title="{html.escape(text)}">{html.escape(text)}</p>'
 
 
-def _unknown(document: presets.Document) -> str:
-    return notice("warning", map(_plain, document.unknown), say("presets.unknown")) if document.unknown else ""
+def _unknown(unknown: Sequence[Message]) -> str:
+    return notice("warning", map(_plain, unknown), say("presets.unknown")) if unknown else ""
 
 
 # ---- Start ----

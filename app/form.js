@@ -95,7 +95,8 @@ window.atelier = (() => {
     const order = said ? JSON.parse(said) : {};
     if (order.preset !== undefined) facts.preset = order.preset;
     if (order.do === "loaded" || order.do === "saved") loaded(values);
-    if (order.do === "saved") saving(false);
+    if (order.do === "saved") closing("saving");
+    if (order.do === "loaded") closing("pasting");
     if (order.do === "download") download(order.name, order.text);
     if (order.do === "started") {
       try { sessionStorage.setItem("atelier.run", order.run); } catch { /* only a convenience */ }
@@ -112,10 +113,13 @@ window.atelier = (() => {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
-  function saving(open) {
-    document.body.classList.toggle("saving", open);
-    if (open) document.querySelector("#save-title input, #save-title textarea")?.focus();
+  /* A row under the bar that is only there while it is needed. */
+  function opening(row, focused) {
+    for (const other of ["saving", "pasting"]) document.body.classList.toggle(other, other === row);
+    document.querySelector(focused)?.focus();
   }
+
+  function closing(row) { document.body.classList.remove(row); }
 
   /* ---- moving about ---- */
 
@@ -180,7 +184,7 @@ window.atelier = (() => {
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, obey, saving,
+    opened, edited, obey, opening, closing,
     draft: () => [JSON.stringify(stored())],
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
   };

@@ -49,7 +49,8 @@ def line(values: Values) -> str:
     if wrong:
         titles = [specs[message.path].title for message in wrong if message.path in specs]
         return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(titles))))
-    plan = make_plan(job, _scan_as_of(job.dataset, _changed(job.dataset.folder)))
+    given = filter(None, (job.dataset.folder, job.dataset.regularisation_folder))
+    plan = make_plan(job, _scan_as_of(job.dataset, tuple(time for folder in given for time in _changed(folder))))
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
     return "".join(("<p>", *(_part(*part) for part in parts(plan, job)), "</p>"))
@@ -82,8 +83,10 @@ def _part(sign: str, number: int, words: str) -> str:
 def parts(plan: Plan, job: Job) -> list[tuple[str, int, str]]:
     """(sign, number, words) for each part of the sum that leads to the number of steps."""
     found = [_counted("", plan.pictures, "plan.pictures")]
-    if plan.repeated != plan.pictures:
-        found.append(_counted("→", plan.repeated, "plan.repeated"))
+    if plan.repeated - plan.regularisation != plan.pictures:
+        found.append(_counted("→", plan.repeated - plan.regularisation, "plan.repeated"))
+    if plan.regularisation:
+        found.append(_counted("+", plan.regularisation, "plan.regularisation"))
     if job.training.gradient_accumulation > 1:
         found.append(_counted("→", plan.batches_per_epoch, "plan.batches", size=job.training.batch_size))
     key = "plan.steps_per_epoch" if _one_by_one(job) else "plan.steps_of"

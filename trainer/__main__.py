@@ -1,4 +1,4 @@
-"""The command line: python -m trainer run · check · resume · stop · settings."""
+"""The command line: python -m trainer run · check · resume · stop · settings · import."""
 
 import argparse
 import pathlib
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from trainer.carry_out import carry_out, is_first_process, new_run
 from trainer.check import plan_lines, read_job_file, wrong_with
+from trainer.import_kohya import import_file
 from trainer.job.fields import Invalid, settings_table
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
@@ -76,6 +77,15 @@ def settings(options: argparse.Namespace) -> int:
     return 0
 
 
+def import_kohya(options: argparse.Namespace) -> int:
+    """Makes a job from a file or command of Kohya's and prints what became of every key."""
+    # A file may hold characters that the terminal, or a pipe on Windows, has no code for.
+    sys.stdout.reconfigure(errors="replace")
+    for line in import_file(options.file, options.dataset_config, options.out, as_json=options.report == "json"):
+        print(line)
+    return 0
+
+
 def complain(sentences: Iterable[str]) -> int:
     """Prints each sentence as a problem; the exit status, 0 when there is none."""
     lines = [say("problem_line", text=sentence) for sentence in sentences]
@@ -97,8 +107,18 @@ def parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb.__name__, help=say(f"cli_{verb.__name__}"), description=say(f"cli_{verb.__name__}"))
         sub.add_argument("run", type=pathlib.Path, metavar="RUN", help=say("cli_run_argument"))
         sub.set_defaults(verb=verb)
+    _import_arguments(verbs.add_parser("import", help=say("cli_import"), description=say("cli_import")))
     verbs.add_parser("settings", help=say("cli_settings")).set_defaults(verb=settings)
     return top
+
+
+def _import_arguments(sub: argparse.ArgumentParser) -> None:
+    path = {"type": pathlib.Path, "default": None}
+    sub.add_argument("file", metavar="FILE", help=say("cli_import_file"))
+    sub.add_argument("--out", **path, metavar="JOB.json", help=say("cli_import_out"))
+    sub.add_argument("--report", choices=("text", "json"), default="text", help=say("cli_import_report"))
+    sub.add_argument("--dataset-config", **path, metavar="TOML", help=say("cli_import_dataset"))
+    sub.set_defaults(verb=import_kohya)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,17 @@ from trainer.run.folder import Busy, RunFolder, create, held, read_job, take_req
 from trainer.run.paths import with_whole_paths
 
 Show = Callable[[events.Event], None]
-_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors")
+_PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "prodigyopt",
+    "pytorch-optimizer",
+    "safetensors",
+)
 # Of a card, of its libraries, of Apple's graphics ("MPS backend out of memory") and of a processor, from torch.
 _OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
 

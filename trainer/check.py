@@ -36,7 +36,10 @@ def plan_lines(job: Job) -> Iterator[str]:
     yield say("plan_title", name=job.output.name, family=FAMILIES[job.model.family].label, base=job.model.base)
     if base.text:
         yield "  " + base.text
-    yield "  " + say("plan_data", pictures=plan.pictures, repeated=plan.repeated, folders=len(found.subsets))
+    yield "  " + say("plan_data", pictures=plan.pictures, repeated=found.repeated, folders=len(found.subsets))
+    if plan.regularisation:
+        given = sum(len(subset.pictures) for subset in found.regularisation)
+        yield "  " + say("plan_regularisation", pictures=given, repeated=plan.regularisation)
     for row in plan.rows:
         yield "  " + say("plan_bucket", width=row.width_px, height=row.height_px, count=row.repeated)
     yield "  " + say(

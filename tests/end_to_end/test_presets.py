@@ -82,3 +82,33 @@ def test_a_file_that_is_no_preset_is_refused_in_plain_words(ui: Page, tmp_path: 
     path.write_text("not JSON <b>at all</b>", encoding="utf-8")
     ui.set_input_files("input[type=file]", path)
     expect(ui.locator(".notice.error")).to_contain_text("not a JSON file")
+
+
+def test_a_file_of_kohyas_fills_the_form_and_is_reported(ui: Page, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "old cat.json"
+    path.write_text('{"LoRA_type": "Standard", "network_dim": 40, "color_aug": true, "xformers": true}', "utf-8")
+    ui.set_input_files("input[type=file]", path)
+    report = ui.locator(".notice.report")
+    expect(report).to_contain_text("old cat.json")
+    expect(report.locator("details.unsupported")).to_contain_text("color_aug")
+    expect(report.locator("details.unsupported li")).to_be_visible()
+    expect(report.locator("details.meaningless li")).not_to_be_visible()
+    report.locator("details.meaningless summary").click()
+    expect(report.locator("details.meaningless li")).to_contain_text("xformers")
+    report.get_by_role("button", name="Rank").click()
+    expect(ui.locator("#f-adapter-rank input")).to_be_focused()
+    expect(ui.locator("#f-adapter-rank input")).to_have_value("40")
+    expect(ui.locator("#changes")).to_have_text("")
+
+
+def test_a_command_can_be_pasted(ui: Page) -> None:
+    expect(ui.locator("#pasted")).not_to_be_visible()
+    ui.click("#paste-preset")
+    ui.fill("#pasted textarea", "nothing of the kind")
+    ui.click("#paste-take")
+    expect(ui.locator(".notice.error")).to_contain_text("no sd-scripts command")
+    ui.fill("#pasted textarea", "accelerate launch train_network.py ^\n --network_dim=20 --wandb_api_key=abcdefgh")
+    ui.click("#paste-take")
+    expect(ui.locator("#f-adapter-rank input")).to_have_value("20")
+    expect(ui.locator("#pasted")).not_to_be_visible()
+    expect(ui.locator(".notice.report")).not_to_contain_text("abcdefgh")

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from trainer.job.settings import Dataset
 
 Size = tuple[int, int]
+CENTRE = 0.5
+_PLACES = 5
 
 
 @functools.cache
@@ -64,6 +66,16 @@ def scaled_size(width_px: int, height_px: int, bucket: Size) -> Size:
     """
     scale = max(bucket[0] / width_px, bucket[1] / height_px)
     return max(bucket[0], round(width_px * scale)), max(bucket[1], round(height_px * scale))
+
+
+def crops(width_px: int, height_px: int, bucket: Size) -> tuple[float, ...]:
+    """Where `bucket` may be cut out of a picture, as shares of what is cut off that lie left of or above it.
+
+    There are few, evenly spread from one end to the other, because each is encoded and kept.
+    """
+    width, height = scaled_size(width_px, height_px, bucket)
+    places = min(_PLACES, max(width - bucket[0], height - bucket[1]) + 1)
+    return tuple(place / (places - 1) for place in range(places)) if places > 1 else (CENTRE,)
 
 
 def batches(counts: Iterable[int], batch_size: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from trainer.dataset.folders import Listing, stem
 from trainer.dataset.problems import Problem, capped, problem, some
+from trainer.job.settings import Dataset
 from trainer.job.words import say
 
 EXTENSIONS = (".txt", ".caption")  # the first one wins
@@ -14,7 +15,10 @@ _MAX_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Caption:
-    """What is said of one picture. `path` is None where no file says it; `remarks` are keys of warnings."""
+    """What is said of one picture, in several lines where one is chosen each time.
+
+    `path` is None where no file says it; `remarks` are keys of warnings.
+    """
 
     text: str
     path: pathlib.Path | None = None
@@ -22,17 +26,17 @@ class Caption:
     problems: tuple[Problem, ...] = ()
 
 
-def read_captions(held: Listing, words: str, trigger: str) -> tuple[Mapping[str, Caption], tuple[Problem, ...]]:
+def read_captions(held: Listing, words: str, settings: Dataset) -> tuple[Mapping[str, Caption], tuple[Problem, ...]]:
     """The caption of each picture's stem, `words` standing in where there is none; and what is wrong."""
     files = _files(held)
     pictures = {stem(picture): picture for picture in reversed(held.pictures)}
-    captions = {name: _read(files.get(name, ()), words) for name in reversed(pictures)}
+    captions = {name: _read(files.get(name, ()), words, settings.wildcards) for name in reversed(pictures)}
     errors = [wrong for caption in captions.values() for wrong in caption.problems]
     remarked: dict[str, list[pathlib.Path]] = {}
     for name, caption in captions.items():
         for key in caption.remarks:
             remarked.setdefault(key, []).append(caption.path or files.get(name, [pictures[name]])[0])
-    instead = _instead(words, trigger)
+    instead = _instead(words, settings.trigger)
     return captions, (*capped(errors), *(_remark(key, paths, instead) for key, paths in remarked.items()))
 
 
@@ -46,7 +50,7 @@ def _files(held: Listing) -> dict[str, list[pathlib.Path]]:
     return found
 
 
-def _read(files: Sequence[pathlib.Path], words: str) -> Caption:
+def _read(files: Sequence[pathlib.Path], words: str, all_lines: bool) -> Caption:
     if not files:
         return Caption(words, remarks=("data_no_caption",))
     path, double = files[0], ("data_two_captions",) if len(files) > 1 else ()
@@ -62,7 +66,9 @@ def _read(files: Sequence[pathlib.Path], words: str) -> Caption:
         return Caption(words, problems=(problem("error", "data_caption_unreadable", path, reason=error.strerror),))
     if not lines:
         return Caption(words, remarks=(*double, "data_empty_caption"))
-    return Caption(lines[0], path, (*double, "data_more_lines") if len(lines) > 1 else double)
+    if all_lines or len(lines) == 1:
+        return Caption("\n".join(lines), path, double)
+    return Caption(lines[0], path, (*double, "data_more_lines"))
 
 
 def _remark(key: str, paths: Sequence[pathlib.Path], instead: str) -> Problem:

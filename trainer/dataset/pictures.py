@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from trainer.dataset.buckets import Size, scaled_size
+from trainer.dataset.buckets import CENTRE, Size, scaled_size
 from trainer.dataset.file_ends import seems_cut_off
 from trainer.dataset.problems import printable
 from trainer.job.words import say
@@ -70,10 +70,23 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
         return plain if turn is None else plain.transpose(turn)
 
 
-def fit(picture: Image.Image, bucket: Size) -> Image.Image:
-    """The centre of `picture`, scaled (Lanczos) so that it just covers `bucket`, and cut to exactly that size."""
+def open_alpha(path: pathlib.Path) -> Image.Image:
+    """How opaque the picture is, upright, in grey: white where it is not transparent; raises BrokenPicture."""
+    with _opened(path) as picture:
+        picture.load()
+        opaque = Image.new("L", picture.size, 255)
+        alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque
+        turn = _TURNS.get(_orientation(picture))
+        return alpha if turn is None else alpha.transpose(turn)
+
+
+def fit(picture: Image.Image, bucket: Size, crop: float = CENTRE) -> Image.Image:
+    """`picture` scaled (Lanczos) so that it just covers `bucket`, and cut to exactly that size.
+
+    `crop` is the share of what is cut off that is cut off on the left or above: 0.5 is the centre.
+    """
     width, height = scaled_size(*picture.size, bucket)
-    left, top = (width - bucket[0]) // 2, (height - bucket[1]) // 2
+    left, top = int((width - bucket[0]) * crop), int((height - bucket[1]) * crop)
     scaled = picture if (width, height) == picture.size else picture.resize((width, height), Image.Resampling.LANCZOS)
     return scaled.crop((left, top, left + bucket[0], top + bucket[1]))
 

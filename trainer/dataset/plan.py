@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainer.dataset import buckets
+from trainer.dataset import buckets, regularisation
 from trainer.dataset.buckets import Size
 from trainer.dataset.captions import caption_for
 from trainer.dataset.problems import Problem
@@ -27,7 +27,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """The exact counts of a training. `steps` are optimizer steps in all; the last epoch may be cut short."""
+    """The exact counts of a training. `steps` are optimizer steps in all; the last epoch may be cut short.
+
+    `pictures` are those to be learned. An epoch shows `repeated` in all, `regularisation` of them of that folder.
+    """
 
     pictures: int
     repeated: int
@@ -37,6 +40,7 @@ class Plan:
     epochs: int
     steps: int
     problems: tuple[Problem, ...]
+    regularisation: int = 0
 
     @property
     def ok(self) -> bool:
@@ -45,12 +49,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Item:
-    """One picture as one batch shows it: in this bucket, with this caption, mirrored or not."""
+    """One picture as one batch shows it: in this bucket, with this caption, mirrored or not.
+
+    `crop` says where the bucket is cut out of it (see pictures.fit), `regular` that it is of the regularisation folder.
+    """
 
     picture: Picture
     bucket: Size
     caption: str
     flip: bool
+    crop: float = buckets.CENTRE
+    regular: bool = False
 
 
 Batch = tuple[Item, ...]
@@ -60,19 +69,21 @@ def make_plan(job: Job, scan: Scan | None = None) -> Plan:
     """The plan of `job`; the folder is read unless its `scan` is given. What is wrong is in `problems`."""
     found = read_folder(job.dataset) if scan is None else scan
     rows = bucket_rows(found, job.dataset)
+    others = sum(times for _, times in regularisation.repeats(found.regularisation, found.repeated))
     counts = [row.repeated for row in rows]
     training = job.training
     per_epoch = buckets.steps_per_epoch(counts, training.batch_size, training.gradient_accumulation)
     epochs = training.epochs or (math.ceil(training.steps / per_epoch) if per_epoch else 0)
     return Plan(
         found.pictures,
-        found.repeated,
+        found.repeated + others,
         rows,
         buckets.batches(counts, training.batch_size),
         per_epoch,
         epochs,
         min(training.steps, epochs * per_epoch) if training.steps else epochs * per_epoch,
         (*found.problems, *remarks(found, counts, job)),
+        others,
     )
 
 
@@ -80,11 +91,10 @@ def bucket_rows(scan: Scan, settings: Dataset) -> tuple[Row, ...]:
     """One row for each bucket that holds a picture, by width, then height."""
     pictures: dict[Size, int] = {}
     repeated: dict[Size, int] = {}
-    for subset in scan.subsets:
-        for picture in subset.pictures:
-            bucket = buckets.choose(picture.width_px, picture.height_px, settings)
-            pictures[bucket] = pictures.get(bucket, 0) + 1
-            repeated[bucket] = repeated.get(bucket, 0) + subset.repeats
+    for picture, times, _ in _shown(scan):
+        bucket = buckets.choose(picture.width_px, picture.height_px, settings)
+        pictures[bucket] = pictures.get(bucket, 0) + 1
+        repeated[bucket] = repeated.get(bucket, 0) + times
     return tuple(Row(*bucket, pictures[bucket], repeated[bucket]) for bucket in sorted(pictures))
 
 
@@ -110,12 +120,26 @@ def epoch_batches(scan: Scan, job: Job, epoch: int) -> list[Batch]:
 
 
 def _items(scan: Scan, job: Job, epoch: int) -> Iterator[Item]:
+    every = job.dataset.caption_dropout_every_epochs
+    silent = every > 0 and epoch % every == 0
     index = 0
+    untriggered = job.dataset.model_copy(update={"trigger": ""})
+    for picture, times, regular in _shown(scan):
+        bucket = buckets.choose(picture.width_px, picture.height_px, job.dataset)
+        places = buckets.crops(picture.width_px, picture.height_px, bucket)
+        for _ in range(times):
+            rng = random.Random(f"item {job.training.seed} {epoch} {index}")
+            flip = rng.random() < 0.5 and job.dataset.flip
+            caption = caption_for(picture.caption, untriggered if regular else job.dataset, rng)
+            crop = rng.choice(places) if job.dataset.random_crop else buckets.CENTRE
+            yield Item(picture, bucket, "" if silent else caption, flip, crop, regular)
+            index += 1
+
+
+def _shown(scan: Scan) -> Iterator[tuple[Picture, int, bool]]:
+    """Each picture that an epoch shows, how often, and whether it is one of the regularisation folder."""
     for subset in scan.subsets:
-        for picture in subset.pictures:
-            bucket = buckets.choose(picture.width_px, picture.height_px, job.dataset)
-            for _ in range(subset.repeats):
-                rng = random.Random(f"item {job.training.seed} {epoch} {index}")
-                flip = rng.random() < 0.5 and job.dataset.flip
-                yield Item(picture, bucket, caption_for(picture.caption, job.dataset, rng), flip)
-                index += 1
+        yield from ((picture, subset.repeats, False) for picture in subset.pictures)
+    for picture, times in regularisation.repeats(scan.regularisation, scan.repeated):
+        if times:
+            yield picture, times, True

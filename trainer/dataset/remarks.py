@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from trainer.dataset import buckets
+from trainer.dataset import buckets, regularisation
+from trainer.dataset.captions import longest
 from trainer.dataset.problems import Problem, problem, some
 from trainer.dataset.scan import Picture, Scan
 from trainer.job.facts import FAMILIES
@@ -23,7 +24,12 @@ def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
     pictures = [picture for subset in scan.subsets for picture in subset.pictures]
     if not pictures:
         return ()
-    return (*_resolution(job), *_pictures(pictures, job.dataset), *_short_batches(counts, job.training.batch_size))
+    return (
+        *_resolution(job),
+        *_pictures(pictures, job.dataset),
+        *_short_batches(counts, job.training.batch_size),
+        *_unused(scan),
+    )
 
 
 def cut_share(picture: Picture, settings: Dataset) -> float:
@@ -63,7 +69,7 @@ def _pictures(pictures: Sequence[Picture], settings: Dataset) -> list[Problem]:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:
         found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
-    long = [p.path.name for p in pictures if least_tokens(p.caption) > _TOKENS]
+    long = [p.path.name for p in pictures if max(map(least_tokens, longest(p.caption, settings)), default=0) > _TOKENS]
     if long:
         found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=_TOKENS))
     return found
@@ -75,6 +81,14 @@ def _short_batches(counts: Sequence[int], batch_size: int) -> list[Problem]:
     if real < 2 * ideal:
         return []
     return [_warn("data_short_batches", "training.batch_size", buckets=len(counts), batches=real, ideal=ideal)]
+
+
+def _unused(scan: Scan) -> list[Problem]:
+    """A warning when there are regularisation pictures that no epoch shows."""
+    times = [times for _, times in regularisation.repeats(scan.regularisation, scan.repeated)]
+    if 0 not in times:
+        return []
+    return [_warn("data_regularisation_unused", "dataset.regularisation_folder", count=times.count(0))]
 
 
 def _warn(key: str, setting: str, **values: object) -> Problem:

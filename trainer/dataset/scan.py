@@ -2,67 +2,37 @@
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trainer.dataset import folders
 from trainer.dataset.caption_files import Caption, read_captions
+from trainer.dataset.found import Picture, Scan, Subset
+from trainer.dataset.masks import with_masks
 from trainer.dataset.pictures import BrokenPicture, size_px
 from trainer.dataset.problems import Level, Problem, capped, printable, problem, some
 from trainer.job.settings import Dataset
 
+__all__ = ["Picture", "Scan", "Subset", "scan", "without"]
+
 Inside = tuple[pathlib.Path, folders.Listing]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture, upright: its size in px after EXIF orientation, and what is said of it.
-
-    `caption` is from `caption_path`, or the folder's words where that is None.
-    """
-
-    path: pathlib.Path
-    width_px: int
-    height_px: int
-    caption: str
-    caption_path: pathlib.Path | None = None
-
-
-@dataclass(frozen=True)
-class Subset:
-    """One folder such as `25_cat`: its pictures in natural order, each used `repeats` times an epoch."""
-
-    folder: pathlib.Path
-    name: str
-    repeats: int
-    words: str
-    pictures: tuple[Picture, ...]
-
-
-@dataclass(frozen=True)
-class Scan:
-    """All that a pictures folder holds; with `ok`, nothing forbids training on it."""
-
-    folder: pathlib.Path
-    subsets: tuple[Subset, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures there are, without repeats."""
-        return sum(len(subset.pictures) for subset in self.subsets)
-
-    @property
-    def repeated(self) -> int:
-        """How many pictures an epoch shows: each as often as its folder says."""
-        return sum(len(subset.pictures) * subset.repeats for subset in self.subsets)
-
-    @property
-    def ok(self) -> bool:
-        return not any(found.level == "error" for found in self.problems)
 
 
 def scan(settings: Dataset) -> Scan:
     """Reads the folder, its captions and the headers of its pictures. Never raises: what is wrong is in `problems`."""
+    found = with_masks(_scan(settings), settings)
+    if not settings.regularisation_folder:
+        return found
+    theirs = {"folder": settings.regularisation_folder, "trigger": ""}
+    other = _scan(settings.model_copy(update=theirs))
+    problems = (_elsewhere(wrong, "dataset.regularisation_folder") for wrong in other.problems)
+    return replace(found, regularisation=other.subsets, problems=(*found.problems, *problems))
+
+
+def _elsewhere(wrong: Problem, setting: str) -> Problem:
+    return replace(wrong, setting=setting) if wrong.setting == "dataset.folder" else wrong
+
+
+def _scan(settings: Dataset) -> Scan:
     folder = folders.resolve(settings.folder)
     try:
         if not folder.exists():
@@ -80,12 +50,13 @@ def scan(settings: Dataset) -> Scan:
 def without(found: Scan, broken: Iterable[BrokenPicture], settings: Dataset) -> Scan:
     """`found` less pictures that turned out to be broken when they were decoded; each is named in a problem."""
     by_path = {error.path: error for error in broken}
-    subsets = tuple(
-        replace(subset, pictures=tuple(picture for picture in subset.pictures if picture.path not in by_path))
-        for subset in found.subsets
-    )
+
+    def left(subsets: Iterable[Subset]) -> tuple[Subset, ...]:
+        return tuple(replace(s, pictures=tuple(p for p in s.pictures if p.path not in by_path)) for s in subsets)
+
     named = capped([_broken(error, settings) for error in by_path.values()])
-    return _checked(found.folder, subsets, (*found.problems, *named))
+    checked = _checked(found.folder, left(found.subsets), (*found.problems, *named))
+    return replace(checked, regularisation=left(found.regularisation))
 
 
 def _scan_folder(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Scan:
@@ -143,7 +114,7 @@ def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     if named.repeats is None:
         repeats = settings.default_repeats
         problems.append(problem("warning", "data_unnumbered", folder, name=name, repeats=repeats))
-    captions, bad_captions = read_captions(held, named.words, settings.trigger)
+    captions, bad_captions = read_captions(held, named.words, settings)
     single, doubled = _one_per_stem(held.pictures)
     pictures, broken = _read_pictures(single, captions, settings)
     subset = Subset(folder, name, named.repeats or settings.default_repeats, named.words, pictures)

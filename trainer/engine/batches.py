@@ -7,10 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from trainer.dataset import buckets
+from trainer.dataset.captions import vary
 from trainer.dataset.pictures import BrokenPicture
 from trainer.dataset.plan import Item, epoch_batches
 from trainer.dataset.scan import Scan
-from trainer.engine.cache import Encoder, PictureKey, Progress, encode_captions, encode_pictures, picture_key
+from trainer.engine.cache import (
+    Encoder,
+    PictureKey,
+    Progress,
+    encode_captions,
+    encode_pictures,
+    picture_key,
+    read_masks,
+)
 from trainer.families.base import Batch
 from trainer.job.settings import Job
 
@@ -19,16 +29,34 @@ CACHE_FOLDER = ".cache"
 
 @dataclasses.dataclass(frozen=True)
 class Supply:
-    """Everything encoded, on the CPU; `texts` is None when captions are to be encoded in the step."""
+    """Everything encoded, on the CPU; `texts` is None when captions are to be encoded in the step.
+
+    `masks` holds those of the pictures that are not learned as a whole, [1, h, w] from 0 to 1; `prior_loss_weight` is
+    how much regularisation pictures count.
+    """
 
     pictures: Mapping[PictureKey, Tensor]
     texts: Mapping[str, Tensor] | None
+    masks: Mapping[PictureKey, Tensor]
+    prior_loss_weight: float
 
     def batch(self, items: Sequence[Item]) -> Batch:
         """The batch of `items`, which are all of one bucket."""
         captions = tuple(item.caption for item in items)
         texts = torch.stack([self.texts[caption] for caption in captions]) if self.texts is not None else None
-        return Batch(torch.stack([self.pictures[picture_key(item)] for item in items]), captions, texts)
+        keys = [picture_key(item) for item in items]
+        pictures = torch.stack([self.pictures[key] for key in keys])
+        return Batch(pictures, captions, texts, self._masks(keys, pictures.shape[2:]), self._weights(items))
+
+    def _weights(self, items: Sequence[Item]) -> Tensor | None:
+        if not any(item.regular for item in items):
+            return None
+        return torch.tensor([self.prior_loss_weight if item.regular else 1.0 for item in items])
+
+    def _masks(self, keys: Sequence[PictureKey], size: Sequence[int]) -> Tensor | None:
+        if not any(key in self.masks for key in keys):
+            return None
+        return torch.stack([self.masks[key] if key in self.masks else torch.ones(1, *size) for key in keys])
 
 
 def supply(
@@ -37,20 +65,26 @@ def supply(
     """Encodes all that the job will ever show, and names the pictures that could not be read; `folder` is the cache."""
     items = list(_every_item(job, found))
     latents, broken = encode_pictures(encoder, items, job.dataset, folder, pictures)
-    if job.training.text_encoder or job.dataset.shuffle_captions:
-        return Supply(latents, None), broken
-    said = [*(item.caption for item in items), *([""] if job.dataset.caption_dropout else [])]
-    return Supply(latents, encode_captions(encoder, said, captions)), broken
+    masks, unmasked = read_masks(items, latents, job.dataset)
+    broken += unmasked
+    prior = job.training.prior_loss_weight
+    if job.training.text_encoder or vary(job.dataset):
+        return Supply(latents, None, masks, prior), broken
+    silent = job.dataset.caption_dropout or job.dataset.caption_dropout_every_epochs
+    said = [*(item.caption for item in items), *([""] if silent else [])]
+    return Supply(latents, encode_captions(encoder, said, captions), masks, prior), broken
 
 
 def _every_item(job: Job, found: Scan) -> Iterator[Item]:
     # The first epoch shows every picture; what chance may do to it later is put in here by hand.
-    certain = job.model_copy(update={"dataset": job.dataset.model_copy(update={"caption_dropout": 0.0, "flip": False})})
+    surely = {"caption_dropout": 0.0, "caption_dropout_every_epochs": 0, "flip": False, "random_crop": False}
+    certain = job.model_copy(update={"dataset": job.dataset.model_copy(update=surely)})
     for batch in epoch_batches(found, certain, 1):
         for item in batch:
-            yield item
-            if job.dataset.flip:
-                yield dataclasses.replace(item, flip=True)
+            size = item.picture.width_px, item.picture.height_px
+            for crop in buckets.crops(*size, item.bucket) if job.dataset.random_crop else (item.crop,):
+                for flip in (False, True)[: 1 + job.dataset.flip]:
+                    yield dataclasses.replace(item, crop=crop, flip=flip)
 
 
 def grouped(batches: Sequence[Sequence[Item]], size: int) -> list[Sequence[Sequence[Item]]]:

@@ -1,7 +1,7 @@
 """Encodes every picture and caption once and keeps the results in memory and, for pictures, on disk.
 
-A file on disk is named by a hash of the picture's bytes, its bucket, its mirroring, how it was prepared and the
-autoencoder's identity, so that an edited picture or another model can never meet a stale result.
+A file on disk is named by a hash of the picture's bytes, its bucket, its mirroring and crop, how it was prepared and
+the autoencoder's identity, so that an edited picture or another model can never meet a stale result.
 """
 
 import dataclasses
@@ -10,18 +10,22 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+import numpy as np
 import torch
 from PIL import ImageOps
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.nn import functional
 
+from trainer.dataset.buckets import CENTRE
+from trainer.dataset.masks import read_mask
 from trainer.dataset.pictures import BrokenPicture, fit, open_picture
 from trainer.dataset.plan import Item
 from trainer.families.base import Family, Parts, encoded
 from trainer.job.settings import Dataset
 from trainer.run.folder import write_whole
 
-PictureKey = tuple[pathlib.Path, tuple[int, int], bool]
+PictureKey = tuple[pathlib.Path, tuple[int, int], bool, float]
 Progress = Callable[[int, int], None]
 
 
@@ -44,7 +48,7 @@ class Encoder:
 
 def picture_key(item: Item) -> PictureKey:
     """What tells one encoded picture from another."""
-    return item.picture.path, item.bucket, item.flip
+    return item.picture.path, item.bucket, item.flip, item.crop
 
 
 def encode_pictures(
@@ -76,7 +80,9 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
         content = item.picture.path.read_bytes()
     except OSError as error:
         raise BrokenPicture(item.picture.path, error) from error
-    about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}"
+    # The centre goes without saying: what was kept before there was a choice is still found.
+    place = "" if item.crop == CENTRE else f" {item.crop}"
+    about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}{place}"
     path = folder / f"{hashlib.sha256(content + about.encode()).hexdigest()}.safetensors"
     if path.is_file():
         return load_file(path)["latent"]
@@ -87,8 +93,32 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
 
 
 def _fresh(encoder: Encoder, item: Item, settings: Dataset) -> Tensor:
-    picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket)
+    picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket, item.crop)
     return encoded(encoder.family, encoder.parts, ImageOps.mirror(picture) if item.flip else picture).contiguous()
+
+
+def read_masks(
+    items: Iterable[Item], latents: Mapping[PictureKey, Tensor], settings: Dataset
+) -> tuple[dict[PictureKey, Tensor], list[BrokenPicture]]:
+    """How much each part of an encoded picture is learned, [1, h, w] from 0 to 1; and those whose mask is broken.
+
+    A mask is scaled, cut and mirrored as its picture, and each of its values is the mean over what an encoded value
+    covers. It is not kept on disk: reading it takes little time. A picture that is learned as a whole has none.
+    """
+    found: dict[PictureKey, Tensor] = {}
+    broken: dict[pathlib.Path, BrokenPicture] = {}
+    distinct = {picture_key(item): item for item in items} if settings.masked_loss != "off" else {}
+    for key, item in distinct.items():
+        try:
+            mask = read_mask(item.picture, settings) if key in latents else None
+        except BrokenPicture as error:
+            broken[item.picture.path] = error
+            continue
+        if mask is not None:
+            cut = fit(mask, item.bucket, item.crop)
+            values = torch.from_numpy(np.array(ImageOps.mirror(cut) if item.flip else cut, dtype=np.float32)) / 255
+            found[key] = functional.interpolate(values[None, None], latents[key].shape[1:], mode="area")[0]
+    return found, list(broken.values())
 
 
 def encode_captions(encoder: Encoder, captions: Iterable[str], progress: Progress) -> Mapping[str, Tensor]:

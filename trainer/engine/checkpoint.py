@@ -3,7 +3,9 @@
 Everything else, noise and order included, follows from the job and the step's number.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,11 +19,35 @@ _FILE = "resume.pt"
 
 @dataclasses.dataclass(frozen=True)
 class Learner:
-    """Everything that changes while it learns; `scaler` is the loss scaler of fp16, else None."""
+    """Everything that changes while it learns; `scaler` is the loss scaler of fp16, else None.
+
+    With `averages` the optimizer keeps an average of what it has tried, and that is what has been learned.
+    """
 
     injected: Injected
     optimizer: Any
     scaler: Any
+    averages: bool = False
+
+    @contextlib.contextmanager
+    def learned(self) -> Iterator[None]:
+        """What has been learned is in the adapter's tensors for as long as it lasts: to be saved or sampled from.
+
+        The optimizer calculates its way from one to the other, which rounds; so copies are put back, bit by bit.
+        """
+        if not self.averages:
+            yield
+            return
+        tensors = self.injected.tensors()
+        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        self.optimizer.eval()
+        try:
+            yield
+        finally:
+            self.optimizer.train()
+            with torch.no_grad():
+                for name, tensor in tensors.items():
+                    tensor.copy_(copies[name])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +81,18 @@ def load(run: RunFolder, learner: Learner) -> Progress:
             for name, tensor in learner.injected.tensors().items():
                 tensor.copy_(state["tensors"][name])
         learner.optimizer.load_state_dict(state["optimizer"])
+        _move_group_values(learner.optimizer)
         if learner.scaler and state["scaler"]:
             learner.scaler.load_state_dict(state["scaler"])
         return Progress(state["step"], tuple(state["losses"]))
     except Exception as error:
         # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
         raise Trouble("state_unreadable", run=run.name, reason=error) from error
+
+
+def _move_group_values(optimizer: Any) -> None:
+    """Brings tensors that an optimizer keeps beside its parameters to their device; torch leaves them on the CPU."""
+    for group in optimizer.param_groups:
+        for name, value in group.items():
+            if isinstance(value, torch.Tensor):
+                group[name] = value.to(group["params"][0].device)

@@ -8,6 +8,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Training
 from trainer.job.trouble import Trouble
 
@@ -81,7 +82,9 @@ def refuse(training: Training, kind: str) -> None:
     """Raises Trouble when a device of this kind (cpu, cuda, mps) cannot do what the settings ask for."""
     if kind == "cpu" and training.precision == "fp16":
         raise Trouble("device_fp16_cpu")
-    if kind == "mps" and (training.precision != "no" or training.optimizer == "AdamW8bit"):
-        raise Trouble("device_mps", what=training.precision if training.precision != "no" else training.optimizer)
+    if kind == "mps" and training.precision != "no":
+        raise Trouble("device_mps", precision=training.precision)
+    if kind not in OPTIMIZERS[training.optimizer].devices:
+        raise Trouble("device_optimizer", optimizer=training.optimizer, device=kind, instead="AdamW")
     if kind == "cuda" and training.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise Trouble("device_bf16_cuda")

@@ -27,6 +27,10 @@ class Draw:
         """`count` whole numbers from 0 to `high` - 1."""
         return torch.randint(high, (count,), generator=self._generator).to(self._device)
 
+    def share(self) -> float:
+        """One number from 0 to 1, evenly spread."""
+        return torch.rand((), generator=self._generator).item()
+
 
 def mixed(*numbers: int) -> int:
     """One 63-bit seed from several numbers."""

@@ -141,14 +141,16 @@ class Session:
         path = self.run.weights_file(self.job.output.name, ending)
         injected = self.learner.injected
         about = metadata(self.about, injected, moment)
-        size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
+        with self.learner.learned():
+            size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
         file = path.relative_to(self.run.path).as_posix()
         self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size))
         return file
 
     def sample(self, moment: Moment) -> None:
         """Draws the samples of one moment."""
-        draw_samples(self.kind, self.parts, self.job, self.run, moment, self.tell)
+        with self.learner.learned():
+            draw_samples(self.kind, self.parts, self.job, self.run, moment, self.tell)
 
 
 def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
@@ -208,8 +210,9 @@ def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Devic
         {"params": list(injected.parameters[part.name]), "lr": part.learning_rate, "base_lr": part.learning_rate}
         for part in parts.components
     ]
-    optimizer = OPTIMIZERS[job.training.optimizer](**job.training.optimizer_args).build(groups)
-    return Learner(injected, place.accelerator.prepare_optimizer(optimizer), place.accelerator.scaler)
+    settings = OPTIMIZERS[job.training.optimizer](**job.training.optimizer_args)
+    optimizer = place.accelerator.prepare_optimizer(settings.build(groups))
+    return Learner(injected, optimizer, place.accelerator.scaler, settings.averages)
 
 
 def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: Tell) -> tuple[Scan, Supply]:
@@ -226,7 +229,11 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
         if job.dataset.broken_pictures == "refuse":
             raise Trouble("picture_broken", reason=error)
         tell(events.Warned(text=str(error)))
-    return (without(found, broken, job.dataset) if broken else found), supplies
+    if not broken:
+        return found, supplies
+    left = without(found, broken, job.dataset)
+    # In place of a broken regularisation picture one may be shown that nobody wanted before.
+    return encode(job, left, encoder, run, tell) if left.regularisation else (left, supplies)
 
 
 def step_event(step: int, epoch: int, loss: float, optimizer: Any) -> events.Step:

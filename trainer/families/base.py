@@ -55,11 +55,15 @@ class Batch:
 
     `pictures` [B, …] is stacked from what `encode` gave. `texts` [B, tokens, width] likewise, or None when captions
     are to be encoded in the step because the text encoder learns or the captions change from epoch to epoch.
+    `masks` [B, 1, h, w] say how much each part of a picture counts, `weights` [B] how much each picture does, from 0;
+    None where all count alike.
     """
 
     pictures: Tensor
     captions: tuple[str, ...]
     texts: Tensor | None
+    masks: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)

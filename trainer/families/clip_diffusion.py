@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from trainer.engine import objective
+from trainer.engine import denoising, objective
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.families.base import Batch, Component, SampleRequest
@@ -110,7 +110,9 @@ def assemble(loaded: Loaded, job: Job, device: Device, clip_skip: int) -> ClipDi
         schedule["num_train_timesteps"], schedule["beta_start"], schedule["beta_end"], schedule["beta_schedule"]
     )
     models = (loaded.unet, loaded.vae, loaded.text_encoder, loaded.tokenizer)
-    return ClipDiffusion(*models, alphas.to(device.torch), schedule, clip_skip, job.training, device)
+    parts = ClipDiffusion(*models, alphas.to(device.torch), schedule, clip_skip, job.training, device)
+    denoising.refuse(job.training, parts.prediction)
+    return parts
 
 
 def text_model(encoder: CLIPTextModel) -> nn.Module:
@@ -160,23 +162,14 @@ def settle(parts: ClipDiffusion, texts_encoded: bool) -> None:
 
 
 def loss(parts: ClipDiffusion, batch: Batch, draw: Draw) -> Tensor:
-    """Mean squared error of the predicted noise (or velocity), weighted by min-SNR if that is on."""
-    training, device = parts.training, parts.device
+    """The loss of the predicted noise (or velocity), as the settings measure and weigh it."""
+    device = parts.device
     mean, deviation = batch.pictures.to(device.torch).chunk(2, dim=1)
     x = (mean + deviation * draw.normal(mean.shape)) * parts.vae.config.scaling_factor
-    noise = draw.normal(x.shape)
-    if training.noise_offset:
-        noise = objective.offset_noise(noise, draw.normal([*x.shape[:2], 1, 1]), training.noise_offset)
-    steps = draw.integers(len(parts.alphas), len(x))
-    alpha = parts.alphas[steps]
+    made = denoising.noised(x, parts.alphas, draw, parts.training)
     texts = text_states(parts, batch.captions) if batch.texts is None else batch.texts.to(device.torch)
-    noisy = objective.add_noise(x, noise, alpha)
-    predicted = parts.unet(noisy.to(device.dtype), steps, texts.to(device.dtype)).sample.float()
-    target = objective.velocity(x, noise, alpha) if parts.prediction == "v" else noise
-    losses = (predicted - target).square().mean(dim=(1, 2, 3))
-    if training.min_snr_gamma:
-        losses = losses * objective.min_snr_weight(alpha, training.min_snr_gamma, parts.prediction)
-    return losses.mean()
+    predicted = parts.unet(made.noisy.to(device.dtype), made.steps, texts.to(device.dtype)).sample.float()
+    return denoising.loss(predicted, made, batch, parts.training, parts.prediction)
 
 
 @torch.no_grad()

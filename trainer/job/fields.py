@@ -147,7 +147,7 @@ def _message(details: Any) -> Message:
     context = details.get("ctx", {})
     path = ".".join(str(part) for part in details["loc"][:2])
     if details["type"] == "fault":
-        return Message(f"{path}.{context['field']}" if context["field"] else path, context["text"])
+        return Message(".".join(filter(None, (path, context["field"]))), context["text"])
     if details["type"] == "extra_forbidden":
         return unknown_message(path)
     return Message(path, sentence(details, specs()[path].title if path in specs() else path))

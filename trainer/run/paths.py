@@ -9,12 +9,11 @@ from trainer.job.settings import Job
 
 def with_whole_paths(job: Job, outputs: pathlib.Path) -> Job:
     """`job` with every path absolute and `outputs` as its output folder; names of what is shipped stay names."""
-    pictures = folders.resolve(job.dataset.folder)
-    shipped = pictures.is_relative_to(pathlib.Path(__file__).parents[1])
     base = job.model.base if job.model.base == "starter" else _whole(job.model.base)
+    pictures = ("folder", "regularisation_folder", "mask_folder")
     whole = {
         "model": {"base": base, "tokenizer": _whole(job.model.tokenizer)},
-        "dataset": {"folder": job.dataset.folder if shipped else str(pictures)},
+        "dataset": {name: _whole_pictures(getattr(job.dataset, name)) for name in pictures},
         "output": {"folder": str(outputs)},
     }
     return job.model_copy(update={name: getattr(job, name).model_copy(update=values) for name, values in whole.items()})
@@ -24,3 +23,10 @@ def _whole(name: str) -> str:
     """`name` as an absolute path where it names a file or folder that exists; else it is a hub id and stays."""
     path = os.path.expanduser(name)
     return os.path.abspath(path) if name and os.path.exists(path) else name
+
+
+def _whole_pictures(name: str) -> str:
+    """`name` as an absolute path, there or not; "" where none is named, and what is shipped, stay."""
+    folder = folders.resolve(name)
+    shipped = folder.is_relative_to(pathlib.Path(__file__).parents[1])
+    return name if shipped or not name else str(folder)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset.buckets import batches, bucket_sizes, choose, nearest, scaled_size, square, steps_per_epoch
+from trainer.dataset.buckets import batches, bucket_sizes, choose, crops, nearest, scaled_size, square, steps_per_epoch
 from trainer.job.settings import Dataset
 
 SIDES = st.integers(1, 6000)
@@ -139,3 +139,10 @@ def test_batches_and_steps_are_counted_exactly(counts: list[int], batch_size: in
     made = [count for count in counts for _ in range(0, count, batch_size)]
     assert batches(counts, batch_size) == len(made)
     assert steps_per_epoch(counts, batch_size, accumulation) == math.ceil(len(made) / accumulation)
+
+
+def test_there_are_no_more_crops_than_pixels_to_choose_from() -> None:
+    assert crops(66, 64, (64, 64)) == (0, 0.5, 1)
+    assert crops(64, 65, (64, 64)) == (0, 1)
+    assert crops(128, 128, (64, 64)) == (0.5,)
+    assert crops(64, 640, (64, 64)) == (0, 0.25, 0.5, 0.75, 1)

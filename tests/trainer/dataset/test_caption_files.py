@@ -58,6 +58,13 @@ def test_of_several_lines_the_first_that_is_not_blank_counts(cat: pathlib.Path) 
     assert only(warnings(scanned(cat.parent)), "a.txt", "more than one line")
 
 
+def test_with_wildcards_all_lines_count(cat: pathlib.Path) -> None:
+    cat.with_suffix(".txt").write_text("\na cat \n\n second line\n")
+    found = scanned(cat.parent, wildcards=True)
+    assert found.subsets[0].pictures[0].caption == "a cat\nsecond line"
+    assert not found.problems
+
+
 def test_missing_captions_make_one_warning_with_the_first_five_names(tmp_path: pathlib.Path) -> None:
     for number in range(7):
         picture(tmp_path / "1_old cat" / f"n{number}.png", caption=None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.dataset.captions import caption_for, tag_frequency, tags, with_trigger
+from trainer.dataset.captions import caption_for, longest, tag_frequency, tags, with_trigger
 from trainer.job.settings import Dataset
 
 TAGS = st.lists(st.text("abcdefg ", min_size=1).filter(str.strip), min_size=1, max_size=8)
@@ -79,3 +79,53 @@ def test_tags_are_counted_by_folder_in_lower_case() -> None:
     counted = tag_frequency({"25_cat": ["Cat, red", "cat , ,blue"], "2_dog": [""]}, "sks")
     assert counted == {"25_cat": {"sks": 2, "cat": 2, "red": 1, "blue": 1}, "2_dog": {"sks": 1}}
     assert tag_frequency({"2_dog": [""]}) == {"2_dog": {}}
+
+
+def test_words_before_and_after_stand_between_trigger_and_tags() -> None:
+    affixes = {"caption_prefix": "photo of", "caption_suffix": "in colour"}
+    assert said("a cat, sitting", **affixes) == "photo of a cat, sitting in colour"
+    assert said("a cat", trigger="sks", **affixes) == "sks, photo of a cat in colour"
+    assert said("", **affixes) == "photo of in colour"
+    assert said("a cat", caption_dropout=1.0, **affixes) == ""
+
+
+def test_tags_are_left_out_as_often_as_asked_but_not_the_kept_ones() -> None:
+    times = 2000
+    texts = [said("a, b, c, d", seed, tag_dropout=0.25, keep_tokens=1, trigger="sks") for seed in range(times)]
+    left = [tags(text) for text in texts]
+    assert all(parts[:2] == ["sks", "a"] for parts in left)
+    assert all([tag for tag in "bcd" if tag in parts] == parts[2:] for parts in left)
+    for tag in "bcd":
+        # 0.75 · 2000 = 1500 with a deviation of √(2000 · 0.75 · 0.25) = 19.4
+        assert abs(sum(tag in parts for parts in left) - 1500) < 100
+    assert said("a, b, c", tag_dropout=1.0) == ""
+    assert said("a, b, c", tag_dropout=1.0, keep_tokens=2) == "a, b"
+
+
+def test_tags_stand_between_the_separators_that_were_chosen() -> None:
+    settings = {"caption_separator": ";", "shuffle_captions": True, "keep_tokens": 1, "trigger": "sks"}
+    texts = {said("one, two; b ;c", seed, **settings) for seed in range(20)}
+    assert texts == {"sks; one, two; b; c", "sks; one, two; c; b"}
+    assert tag_frequency({"f": ["a, b; c"]}, "sks", ";") == {"f": {"sks": 1, "a, b": 1, "c": 1}}
+
+
+def test_of_alternatives_and_lines_each_is_chosen_alike() -> None:
+    texts = [said("a {red|green|blue} cat\nb", seed, wildcards=True) for seed in range(3000)]
+    counts = {text: texts.count(text) for text in set(texts)}
+    assert set(counts) == {"a red cat", "a green cat", "a blue cat", "b"}
+    # half are the second line; a third of the others each colour: 1500 ± 27 and 500 ± 20
+    assert abs(counts.pop("b") - 1500) < 140
+    assert all(abs(count - 500) < 100 for count in counts.values())
+
+
+def test_wildcards_know_braces_and_leave_alone_what_they_do_not_know() -> None:
+    assert said("{{a|b}} {c} {", wildcards=True) == "{a|b} c {"
+    assert said("{a|a}, {|}x", wildcards=True, caption_prefix="{p|p}") == "p a, x"
+    assert said("{a|b}") == "{a|b}"
+    assert said("", wildcards=True) == ""
+
+
+def test_the_longest_that_may_be_said_is_known() -> None:
+    settings = Dataset(wildcards=True, caption_suffix="end")
+    assert longest("a {b|long one} c\nd", settings) == ["a long one c end", "d end"]
+    assert longest("a {b|c}", Dataset()) == ["a {b|c}"]

@@ -237,6 +237,15 @@ def test_fit_covers_the_bucket_and_cuts_the_centre(size: tuple[int, int]) -> Non
     assert near(fitted, (255, 0, 0), (32, 32))
 
 
+@pytest.mark.parametrize(("crop", "left"), [(0, 0), (0.25, 16), (0.5, 32), (1, 64)])
+def test_a_crop_is_cut_where_it_is_asked_for(crop: float, left: int) -> None:
+    pattern = noise((128, 64))
+    assert fit(pattern, (64, 64), crop).tobytes() == pattern.crop((left, 0, left + 64, 64)).tobytes()
+    assert fit(pattern.transpose(Image.Transpose.ROTATE_270), (64, 64), crop).tobytes() == (
+        pattern.transpose(Image.Transpose.ROTATE_270).crop((0, left, 64, left + 64)).tobytes()
+    )
+
+
 def test_a_picture_of_the_buckets_size_stays_as_it_is() -> None:
     pattern = noise((64, 128))
     assert fit(pattern, (64, 128)).tobytes() == pattern.tobytes()

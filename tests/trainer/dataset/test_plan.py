@@ -118,9 +118,30 @@ def test_mirroring_is_for_half_and_only_when_asked() -> None:
     assert not any(item.flip for batch in epoch_batches(scan, job(), 1) for item in batch)
 
 
+def test_crops_are_spread_over_what_is_cut_off_and_only_when_asked() -> None:
+    # 800 × 640 in a bucket of 512 × 384 is scaled to 512 × 410; 512 × 512 fits
+    scan = of((200, [(800, 640), (512, 512)]))
+    by_name: dict[str, list[float]] = {"0.png": [], "1.png": []}
+    for batch in epoch_batches(scan, job(dataset__random_crop=True), 1):
+        for item in batch:
+            by_name[item.picture.path.name].append(item.crop)
+    assert sorted(set(by_name["0.png"])) == [0, 0.25, 0.5, 0.75, 1]
+    # 200 in five places: 40 ± 5.7 each
+    assert all(15 < by_name["0.png"].count(place) < 65 for place in set(by_name["0.png"]))
+    assert set(by_name["1.png"]) == {0.5}
+    assert {item.crop for batch in epoch_batches(scan, job(), 1) for item in batch} == {0.5}
+
+
 def test_the_trigger_is_in_every_caption() -> None:
     batches = epoch_batches(MIXED, job(dataset__trigger="sks"), 1)
     assert all(item.caption.startswith("sks, tag ") for batch in batches for item in batch)
+
+
+def test_in_every_nth_epoch_nothing_is_said() -> None:
+    settings = job(dataset__caption_dropout_every_epochs=3, dataset__trigger="sks")
+    said = {epoch: {i.caption for b in epoch_batches(MIXED, settings, epoch) for i in b} for epoch in range(1, 7)}
+    assert [epoch for epoch, captions in said.items() if captions == {""}] == [3, 6]
+    assert not any("" in said[epoch] for epoch in (1, 2, 4, 5))
 
 
 def test_a_folder_is_read_when_no_scan_is_given(tmp_path: pathlib.Path) -> None:

@@ -1,17 +1,21 @@
 """Whole trainings on a tiny model: what is written, and that stopping, resuming and sampling change nothing."""
 
+import json
 import pathlib
 import shutil
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests.trainer import tiny
+from trainer.engine import device
 from trainer.engine.loop import train
+from trainer.formats import kohya
 from trainer.job.optimizers import OPTIMIZERS
-from trainer.job.settings import Job
+from trainer.job.settings import Job, Training
 from trainer.job.trouble import Trouble
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
@@ -54,17 +58,19 @@ def job_for(tmp_path: pathlib.Path, base: pathlib.Path, **changes: Any) -> Job:
 EXACT = {"save_precision": "fp32"}
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [name for name, kind in OPTIMIZERS.items() if "cpu" in kind.devices])
 @pytest.mark.parametrize("stop_at", [2, 6])
 def test_stopped_and_resumed_ends_in_the_same_bits(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str, stop_at: int
 ) -> None:
+    rate = 1.0 if OPTIMIZERS[optimizer].one_learning_rate else 0.01
     training = {
         "optimizer": optimizer,
         "batch_size": 2,
         "epochs": 2,
-        "learning_rate": 0.01,
-        "text_encoder_learning_rate": 0.01,
+        "learning_rate": rate,
+        "text_encoder_learning_rate": rate,
+        "schedule": "constant" if OPTIMIZERS[optimizer].averages else "cosine",
     }
     job = job_for(
         tmp_path,
@@ -85,8 +91,68 @@ def test_stopped_and_resumed_ends_in_the_same_bits(
     assert not equal(final(whole), load_file(parts.path / seen[-1].file))
 
 
-def test_sampling_does_not_change_what_is_learned(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
-    without, _ = carried_out(job_for(tmp_path, tiny_model, output=EXACT, adapter={"dropout": 0.1}))
+def test_all_that_chance_decides_is_the_same_after_a_stop(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    chance = {
+        "shuffle_captions": True,
+        "tag_dropout": 0.3,
+        "wildcards": True,
+        "caption_dropout": 0.1,
+        "caption_dropout_every_epochs": 3,
+        "flip": True,
+        "random_crop": True,
+        "buckets": False,
+        "regularisation_folder": str(tiny.pictures(tmp_path / "reg", 3, (96, 64))),
+        "masked_loss": "alpha",
+    }
+    training = {
+        "loss": "smooth_l1",
+        "noise_offset": 0.1,
+        "noise_offset_random": True,
+        "adaptive_noise_scale": 0.1,
+        "multires_noise_levels": 3,
+        "input_perturbation": 0.1,
+        "input_perturbation_random": True,
+        "prior_loss_weight": 0.5,
+    }
+    job = job_for(tmp_path, tiny_model, training=training, dataset=chance, output=EXACT)
+    whole, seen = carried_out(job)
+    # 6 pictures twice, as many of regularisation, in batches of 2, two epochs
+    assert sum(isinstance(event, events.Step) for event in seen) == 24
+    parts, _ = carried_out(job, 7)
+    told(job, parts)
+    assert equal(final(whole), final(parts))
+    about = read_metadata(whole)
+    assert (about["ss_num_train_images"], about["ss_num_reg_images"]) == ("12", "12")
+    assert json.loads(about["ss_reg_dataset_dirs"]) == {"2_thing": {"n_repeats": 2, "img_count": 3}}
+    expected = {
+        "ss_loss_type": "smooth_l1",
+        "ss_huber_schedule": "snr",
+        "ss_huber_c": "0.1",
+        "ss_noise_offset_random_strength": "True",
+        "ss_adaptive_noise_scale": "0.1",
+        "ss_multires_noise_iterations": "3",
+        "ss_multires_noise_discount": "0.3",
+        "ss_ip_noise_gamma": "0.1",
+        "ss_ip_noise_gamma_random_strength": "True",
+        "ss_debiased_estimation": "False",
+        "ss_prior_loss_weight": "0.5",
+        "ss_caption_tag_dropout_rate": "0.3",
+        "ss_caption_dropout_every_n_epochs": "3",
+        "ss_random_crop": "True",
+    }
+    assert {name: about[name] for name in expected} == expected
+
+
+def read_metadata(run: RunFolder) -> dict[str, str]:
+    with safe_open(run.weights / "tiny.safetensors", "pt") as file:
+        return dict(file.metadata())
+
+
+@pytest.mark.parametrize("training", [{}, {"optimizer": "AdamWScheduleFree", "schedule": "constant"}])
+def test_sampling_does_not_change_what_is_learned(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, training: dict[str, Any]
+) -> None:
+    without, _ = carried_out(job_for(tmp_path, tiny_model, training=training, output=EXACT, adapter={"dropout": 0.1}))
     prompts = {
         "prompts": ["a red thing", "a blue thing --d 7 --s 3"],
         "sampler": "euler_a",
@@ -95,13 +161,31 @@ def test_sampling_does_not_change_what_is_learned(tmp_path: pathlib.Path, tiny_m
         "height_px": 32,
     }
     with_samples, seen = carried_out(
-        job_for(tmp_path, tiny_model, output=EXACT, adapter={"dropout": 0.1}, samples=prompts)
+        job_for(tmp_path, tiny_model, training=training, output=EXACT, adapter={"dropout": 0.1}, samples=prompts)
     )
     samples = [event for event in seen if isinstance(event, events.Sample)]
     assert [(sample.epoch, sample.prompt) for sample in samples] == [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
     assert [sample.seed for sample in samples] == [42, 7] * 3
     assert all((with_samples.path / sample.file).is_file() for sample in samples)
     assert equal(final(without), final(with_samples))
+
+
+@pytest.mark.parametrize("optimizer", ["AdamWScheduleFree", "RAdamScheduleFree"])
+def test_of_a_schedule_free_optimizer_the_average_is_saved(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str
+) -> None:
+    """The state holds y = (1 - β)·z + β·x of arXiv:2405.15682, eq. 1; the file holds x."""
+    training = {"optimizer": optimizer, "schedule": "constant", "epochs": 2, "optimizer_args": {"betas": [0.8, 0.99]}}
+    run, _ = carried_out(job_for(tmp_path, tiny_model, training=training, output=EXACT, adapter={"alpha": 2}))
+    state = torch.load(run.state / "resume.pt", weights_only=True)
+    numbers = [number for group in state["optimizer"]["param_groups"] for number in group["params"]]
+    distances = []
+    for number, (name, y) in zip(numbers, state["tensors"].items(), strict=True):
+        z = state["optimizer"]["state"][number]["z"]
+        x = final(run)[kohya.key(name.rpartition(".")[0]) + f".{name.rpartition('.')[2]}.weight"]
+        assert torch.allclose(y, 0.2 * z + 0.8 * x, atol=1e-6)
+        distances.append((x - y).abs().max().item())
+    assert max(distances) > 1e-3
 
 
 def test_the_same_job_gives_the_same_bits_and_another_seed_others(
@@ -148,9 +232,26 @@ def test_a_length_in_steps_ends_within_an_epoch(tmp_path: pathlib.Path, tiny_mod
         ("training", {"precision": "bf16"}),
         ("training", {"gradient_checkpointing": True}),
         ("training", {"min_snr_gamma": 5, "noise_offset": 0.05}),
+        (
+            "training",
+            {
+                "loss": "huber",
+                "debiased_estimation": True,
+                "multires_noise_levels": 6,
+                "noise_offset": 0.05,
+                "noise_offset_random": True,
+                "adaptive_noise_scale": 0.01,
+                "input_perturbation": 0.1,
+                "input_perturbation_random": True,
+                "min_timestep": 100,
+                "max_timestep": 900,
+            },
+        ),
         ("training", {"max_grad_norm": 0, "schedule": "cosine_with_restarts", "schedule_cycles": 2}),
         ("adapter", {"type": "locon", "conv_rank": 3, "conv_alpha": 1}),
         ("dataset", {"flip": True, "caption_dropout": 0.5, "cache_to_disk": False}),
+        ("dataset", {"flip": True, "random_crop": True, "buckets": False}),
+        ("dataset", {"tag_dropout": 0.5, "wildcards": True, "caption_dropout_every_epochs": 2}),
         ("model", {"clip_skip": 2}),
         ("model", {"prediction": "v"}),
     ],
@@ -179,11 +280,44 @@ def test_a_picture_that_cannot_be_decoded_is_skipped_by_choice(
     assert next(event for event in seen if isinstance(event, events.Started)).pictures == 5
 
 
+def test_another_stands_in_for_a_regularisation_picture_that_cannot_be_decoded(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    """Of 4 regularisation pictures shown twice each, 6 pictures shown once need the first three."""
+    tiny.pictures(tmp_path / "data").joinpath("2_thing").rename(tmp_path / "data" / "1_thing")
+    picture = tiny.pictures(tmp_path / "reg", 4) / "2_thing" / "0.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:60] + bytes(20) + whole[80:])
+    dataset = {"broken_pictures": "skip", "regularisation_folder": str(tmp_path / "reg")}
+    run, seen = carried_out(job_for(tmp_path, tiny_model, training={"epochs": 1}, dataset=dataset))
+    assert [event.text for event in seen if isinstance(event, events.Warned) and "0.png" in event.text]
+    assert isinstance(seen[-1], events.Finished)
+    about = read_metadata(run)
+    assert (about["ss_num_train_images"], about["ss_num_reg_images"]) == ("6", "6")
+
+
 def test_fp16_on_a_processor_is_refused(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a graphics card here")
     with pytest.raises(Trouble, match="fp16"):
         carried_out(job_for(tmp_path, tiny_model, training={"precision": "fp16"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "sentence"),
+    [
+        (
+            "cpu",
+            {"optimizer": "PagedAdamW8bit"},
+            r"PagedAdamW8bit does not work .*\(cpu\)\. Set the optimizer to AdamW",
+        ),
+        ("mps", {"optimizer": "Lion8bit"}, r"Lion8bit does not work .*\(mps\)"),
+        ("mps", {"precision": "bf16"}, r"bf16 does not work on Apple"),
+    ],
+)
+def test_what_a_device_cannot_do_is_refused(kind: str, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Trouble, match=sentence):
+        device.refuse(Training(**settings), kind)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:

@@ -62,6 +62,45 @@ def messages(data: dict[str, Any]) -> dict[str, str]:
             "set the text encoder's learning rate to the same value (1.0)",
         ),
         (
+            {"training": {"optimizer": "DAdaptLion", "learning_rate": 0.5}},
+            "training.text_encoder_learning_rate",
+            "DAdaptLion finds one learning rate for everything: "
+            "set the text encoder's learning rate to the same value (0.5)",
+        ),
+        (
+            {"training": {"optimizer": "AdamWScheduleFree"}},
+            "training.schedule",
+            "AdamWScheduleFree replaces the schedule by an average of its own: "
+            "set Schedule to constant (a warm-up is possible)",
+        ),
+        (
+            {"training": {"warmup_percent": 5, "warmup_steps": 10}},
+            "training.warmup_steps",
+            "Set Warm-up or Warm-up steps, not both: set the other one to 0",
+        ),
+        (
+            {"training": {"min_timestep": 400, "max_timestep": 400}},
+            "training.max_timestep",
+            "No time step is left to train: set the greatest time step above the least (400)",
+        ),
+        (
+            {"dataset": {"masked_loss": "folder"}},
+            "dataset.mask_folder",
+            "Masked loss is set to folder, but no folder is named: "
+            "choose the mask folder, or set Masked loss to alpha or off",
+        ),
+        ({"dataset": {"caption_separator": " "}}, "dataset.caption_separator", "Tag separator: must not be empty"),
+        (
+            {"model": {"prediction": "v"}, "training": {"v_prediction_like_loss": 0.5}},
+            "training.v_prediction_like_loss",
+            "The v-prediction-like loss is for models that predict epsilon, but this one predicts v: set it to 0",
+        ),
+        (
+            {"model": {"prediction": "epsilon"}, "training": {"scale_v_prediction_loss": True}},
+            "training.scale_v_prediction_loss",
+            "Scale v-prediction loss is for models that predict v, but this one predicts epsilon: turn it off",
+        ),
+        (
             {"training": {"optimizer_args": {"momentum": 1}}},
             "training.optimizer_args",
             "momentum is not a setting of AdamW; it has weight_decay, betas, eps",

@@ -1,0 +1,499 @@
+"""What Kohya's keys come to mean: one test for each thing that is easily got wrong."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from tests.trainer.job.kohya_import.inputs import (
+    DATASET,
+    FINETUNING,
+    FLUX,
+    GENERATIONS,
+    MIDDLE,
+    MODERN,
+    OLDEST,
+    heading,
+    imported,
+    line,
+)
+from trainer.job import presets
+from trainer.job.fields import flatten, specs
+from trainer.job.kohya_import import report
+from trainer.job.kohya_import.convert import Import, convert, rows
+from trainer.job.kohya_import.read import read
+from trainer.job.kohya_import.rows import PURPOSE
+from trainer.job.words import table
+
+
+def value(made: Import, path: str) -> Any:
+    """The value of a setting in the job."""
+    return flatten(made.job)[path]
+
+
+def check_whole(made: Import, keys: int) -> None:
+    """Every key stands under one heading, what is called taken over is in the job, and the job is read back."""
+    assert sum(report.counts(made).values()) == keys == len(made.source)
+    flat = flatten(made.job)
+    for one in made.under("taken") + made.under("default"):
+        for path, wanted in one.verdict.to.items():
+            if path != PURPOSE:
+                has = flat[path]
+                assert wanted.items() <= has.items() if isinstance(wanted, dict) else has == wanted, (one, has)
+    written = report.job_file(made)
+    document = presets.document(json.loads(written.encode()), "job")
+    assert not document.unknown
+    assert document.job == made.job
+    "\n".join(report.text(made)).encode()
+    json.dumps(report.as_values(made))
+
+
+@pytest.mark.parametrize("given", GENERATIONS.values(), ids=GENERATIONS)
+def test_every_generation_gives_a_job_and_a_line_for_every_key(given: dict[str, Any]) -> None:
+    made = imported(given)
+    check_whole(made, len(given))
+    assert [one.key for one in made.lines if not one.within] == list(given)
+    assert not [one.key for one in made.lines if "unknown key" in one.verdict.why]
+
+
+def test_every_row_has_its_setting_or_its_sentence() -> None:
+    for row in set(rows().values()):
+        assert bool(row.to or row.why) != bool(row.by), row
+        assert not row.why or f"kohya_{row.why}" in table(), row
+
+
+def test_no_name_is_in_two_rows() -> None:
+    names = [name.lower() for row in set(rows().values()) for name in row.names.split()]
+    assert len(names) == len(set(names)) == len(rows())
+
+
+# ---- the length ----
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "steps", "decides"),
+    [
+        ({"epoch": 3, "max_train_epochs": "50", "max_train_steps": 1600}, 50, 0, "max_train_epochs"),
+        ({"epoch": 3, "max_train_epochs": 0, "max_train_steps": "160"}, 0, 160, "max_train_steps"),
+        ({"epoch": "3", "max_train_epochs": "", "max_train_steps": 0}, 3, 0, "epoch"),
+        ({"epoch": 3.0}, 3, 0, "epoch"),
+    ],
+)
+def test_kohyas_order_of_lengths_is_kept(given: dict[str, Any], epochs: int, steps: int, decides: str) -> None:
+    made = imported(given)
+    assert (value(made, "training.epochs"), value(made, "training.steps")) == (epochs, steps)
+    assert heading(made, decides) == "taken"
+    assert all(heading(made, key) in ("meaningless", "default") for key in given if key != decides)
+
+
+def test_no_length_at_all_is_said() -> None:
+    made = imported({"epoch": 0, "max_train_steps": 0})
+    assert heading(made, "epoch") == "unsupported"
+    assert value(made, "training.epochs") == specs()["training.epochs"].default
+
+
+# ---- learning rates ----
+
+
+@pytest.mark.parametrize(
+    ("given", "rate", "text", "text_rate"),
+    [
+        ({"learning_rate": 1e-3, "unet_lr": 2e-4, "text_encoder_lr": 3e-5}, 2e-4, True, 3e-5),
+        ({"learning_rate": 1e-3, "unet_lr": 2e-4, "text_encoder_lr": 0.0}, 2e-4, False, None),
+        ({"learning_rate": "0.001", "unet_lr": 0, "text_encoder_lr": "0"}, 1e-3, True, 1e-3),
+        ({"learning_rate": 1e-3}, 1e-3, True, 1e-3),
+        ({"learning_rate": 1e-3, "unet_lr": "", "text_encoder_lr": None}, 1e-3, True, 1e-3),
+        ({"learning_rate": 1e-3, "unet_lr": 0, "text_encoder_lr": 5e-5}, 1e-12, True, 5e-5),
+        (
+            {"unet_lr": 2e-4, "text_encoder_lr": 1e-4, "additional_parameters": "--network_train_unet_only"},
+            2e-4,
+            False,
+            None,
+        ),
+        ("--learning_rate=1e-3 --network_dim=4", 1e-3, True, 1e-3),
+        ("--learning_rate=1e-3 --unet_lr=0 --text_encoder_lr 1e-5 2e-5", 1e-12, True, 1e-5),
+        ("--network_dim=4", 2e-6, True, 2e-6),
+    ],
+)
+def test_rates_mean_what_they_mean_at_kohyas(given: object, rate: float, text: bool, text_rate: float | None) -> None:
+    training = imported(given).job.training
+    assert (training.learning_rate, training.text_encoder) == (rate, text)
+    assert text_rate is None or training.text_encoder_learning_rate == text_rate
+
+
+def test_a_part_that_cannot_be_left_out_is_named() -> None:
+    assert heading(imported({"unet_lr": 0, "text_encoder_lr": 1e-4}), "unet_lr") == "unsupported"
+
+
+def test_an_optimizer_with_one_rate_gets_one() -> None:
+    made = imported({"optimizer": "prodigy", "unet_lr": 1.0, "text_encoder_lr": 0.5})
+    assert value(made, "training.text_encoder_learning_rate") == 1.0
+    assert heading(made, "text_encoder_lr") == "unsupported"
+
+
+def test_the_text_encoder_cannot_be_stopped_early() -> None:
+    assert heading(imported({"stop_text_encoder_training": 50}), "stop_text_encoder_training") == "unsupported"
+    assert heading(imported({"stop_text_encoder_training_pct": 0}), "stop_text_encoder_training_pct") == "default"
+
+
+# ---- optimizer and schedule ----
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "where"),
+    [
+        ("adamw8BIT", "AdamW8bit", "taken"),
+        ("prodigyopt.Prodigy", "Prodigy", "taken"),
+        ("transformers.optimization.Adafactor", "Adafactor", "taken"),
+        ("torch.optim.AdamW", "AdamW", "default"),
+        ("bitsandbytes.optim.AdEMAMix8bit", "AdamW8bit", "unsupported"),
+        ("SomethingNew", "AdamW", "unsupported"),
+    ],
+)
+def test_optimizers_are_found_by_any_name(name: str, found: str, where: str) -> None:
+    made = imported({"optimizer": name})
+    assert value(made, "training.optimizer") == found
+    assert heading(made, "optimizer") == where
+
+
+def test_the_oldest_switches_for_optimizers_are_read() -> None:
+    assert value(imported({"use_8bit_adam": True}), "training.optimizer") == "AdamW8bit"
+    assert value(imported({"use_8bit_adam": False}), "training.optimizer") == "AdamW"
+    assert heading(imported(OLDEST), "use_8bit_adam") == "default"
+
+
+def test_each_setting_of_an_optimizer_is_judged() -> None:
+    made = imported(MIDDLE)
+    arguments = value(made, "training.optimizer_args")
+    assert (arguments["weight_decay"], arguments["betas"]) == (0.1, [0.9, 0.91])
+    assert arguments["use_bias_correction"] is False, "the library's own, which Kohya leaves it to"
+    assert heading(made, "optimizer_args: decouple") == "taken"
+    assert heading(made, "optimizer_args: growth_rate") == "unsupported"
+    assert "growth_rate" in line(made, "optimizer_args").verdict.why
+
+
+def test_a_setting_that_cannot_be_is_left_out_and_said() -> None:
+    made = imported({"optimizer": "AdamW", "optimizer_args": "betas=2,3 weight_decay=0.5 eps=x"})
+    assert value(made, "training.optimizer_args") == {"weight_decay": 0.5}
+    assert heading(made, "optimizer_args: betas") == heading(made, "optimizer_args: eps") == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("given", "percent"),
+    [
+        ({"lr_warmup": "10"}, 10),
+        ({"lr_warmup": 100}, 90),
+        ({"lr_warmup": 10, "lr_warmup_steps": 80, "max_train_steps": 1600}, 5),
+        ("--lr_warmup_steps=0.05 --max_train_steps=100", 5),
+        ("--lr_warmup_steps=50 --max_train_steps=200", 25),
+    ],
+)
+def test_warm_up_is_a_share_or_a_number_of_steps(given: object, percent: float) -> None:
+    made = imported(given)
+    if "training.warmup_steps" in specs() and "lr_warmup_steps" in str(given) and "0.05" not in str(given):
+        assert value(made, "training.warmup_steps") in (50, 80)
+    else:
+        assert value(made, "training.warmup_percent") == percent
+
+
+def test_restarts_without_a_number_are_as_many_as_epochs() -> None:
+    made = imported(OLDEST)
+    assert (value(made, "training.schedule"), value(made, "training.schedule_cycles")) == ("cosine_with_restarts", 12)
+
+
+def test_schedules_that_there_are_not_become_the_nearest() -> None:
+    assert value(imported(MODERN), "training.schedule") == "constant"
+    made = imported({"lr_scheduler": "constant", "lr_scheduler_type": "CosineAnnealingLR"})
+    assert value(made, "training.schedule") == "cosine"
+    assert (heading(made, "lr_scheduler"), heading(made, "lr_scheduler_type")) == ("meaningless", "unsupported")
+
+
+# ---- the adapter ----
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("Standard", ["lora"]),
+        ("LoCon", ["locon"]),
+        ("Kohya LoCon", ["locon"]),
+        ("LyCORIS/LoCon", ["locon"]),
+        ("LyCORIS/LoHa", ["loha", "locon"]),
+        ("kohya lokr", ["lokr", "locon"]),
+        ("LyCORIS/iA3", ["lora"]),
+        ("LoRA-FA", ["lora"]),
+        ("Something", ["lora"]),
+    ],
+)
+def test_adapters_of_every_name_become_themselves_or_the_nearest(name: str, nearest: list[str]) -> None:
+    here = next(one for one in nearest if one in specs()["adapter.type"].choices)
+    made = imported({"LoRA_type": name, "conv_dim": 8})
+    assert value(made, "adapter.type") == here
+    same = here == nearest[0] and name not in ("LyCORIS/iA3", "LoRA-FA", "Something")
+    assert (heading(made, "LoRA_type") != "unsupported") == same
+
+
+def test_a_rank_of_100000_is_a_full_matrix() -> None:
+    made = imported(MIDDLE)
+    assert value(made, "adapter.rank") == specs()["adapter.rank"].default
+    if "adapter.full_matrix" in specs():
+        assert value(made, "adapter.full_matrix") is True
+    else:
+        assert heading(made, "network_dim") == "unsupported"
+        assert "full matrix" in line(made, "network_dim").verdict.why
+
+
+def test_convolutions_only_count_where_the_adapter_has_them() -> None:
+    standard = imported({"LoRA_type": "Standard", "conv_dim": 8, "conv_alpha": 1})
+    assert heading(standard, "conv_dim") == heading(standard, "conv_alpha") == "meaningless"
+    locon = imported("--network_module=networks.lora --network_args conv_dim=4 conv_alpha=2")
+    assert locon.job.adapter.model_dump(include={"type", "conv_rank", "conv_alpha"}) == {
+        "type": "locon",
+        "conv_rank": 4,
+        "conv_alpha": 2.0,
+    }
+    lycoris = imported("--network_module lycoris.kohya --network_args algo=locon dropout=0.1")
+    assert (lycoris.job.adapter.type, lycoris.job.adapter.dropout) == ("locon", 0.1)
+
+
+def test_an_alpha_of_0_is_the_rank() -> None:
+    assert value(imported(MODERN), "adapter.alpha") == 16
+
+
+# ---- zeros, seeds, text and odd values ----
+
+
+def test_zeros_stay_zeros() -> None:
+    made = imported(MODERN)
+    assert value(made, "training.max_grad_norm") == 0
+    assert value(made, "output.save_every_epochs") == 0
+    assert value(made, "training.seed") == 0
+    assert heading(made, "seed") == "taken"
+
+
+def test_an_empty_seed_is_said_to_be_fixed_here() -> None:
+    made = imported(MIDDLE)
+    assert heading(made, "seed") == "default"
+    assert "random" in line(made, "seed").verdict.why
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "where"),
+    [
+        ("768,768", 768, "taken"),
+        ("640", 640, "taken"),
+        (640, 640, "taken"),
+        ("512,650", 576, "unsupported"),
+        ("512x768", 576, "unsupported"),
+        ("wide", 512, "unsupported"),
+        ("0,512", 512, "unsupported"),
+        ("512,512,3", 512, "unsupported"),
+        ("512,512", 512, "default"),
+    ],
+)
+def test_sizes_are_squares_here(size: object, side: int, where: str) -> None:
+    made = imported({"max_resolution": size})
+    assert value(made, "dataset.resolution") == side
+    assert heading(made, "max_resolution") == where
+
+
+def test_only_the_noise_that_was_chosen_counts() -> None:
+    made = imported({**MIDDLE, "noise_offset_type": "Multires"})
+    assert heading(made, "noise_offset") == "meaningless"
+    assert value(made, "training.noise_offset") == 0
+    made = imported({**MIDDLE, "noise_offset_type": "Original"})
+    assert value(made, "training.noise_offset") == 0.0357
+    assert heading(made, "multires_noise_iterations") == "meaningless"
+
+
+def test_prompts_keep_what_can_be_used_of_them() -> None:
+    made = imported(MIDDLE)
+    assert value(made, "samples.prompts") == ["a cat --n blurry --w 512 --h 768", "a dog --s 28"]
+    assert "--ss" in line(made, "sample_prompts").verdict.why
+    assert value(made, "samples.every_epochs") == 2
+
+
+def test_places_that_were_never_filled_in_are_no_paths() -> None:
+    made = imported(MODERN)
+    assert heading(made, "output_dir") == "meaningless"
+    assert value(made, "output.folder") == "outputs"
+    assert value(made, "dataset.folder") == "D:\\pictures\\cat"
+
+
+def test_a_name_that_no_file_can_have_is_changed_and_said() -> None:
+    made = imported(MODERN)
+    assert value(made, "output.name") == "cat- the first"
+    assert heading(made, "output_name") == "unsupported"
+
+
+def test_a_model_that_has_moved_is_found() -> None:
+    assert value(imported(MODERN), "model.base") == "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+def test_precisions_have_other_names() -> None:
+    assert value(imported(MODERN), "output.save_precision") == "fp32"
+    assert value(imported({"mixed_precision": "fp8"}), "training.precision") == "bf16"
+
+
+@pytest.mark.parametrize("ending", [".none-use-foldername", ".txt2", "cap"])
+def test_captions_with_other_endings_are_named(ending: str) -> None:
+    assert heading(imported({"caption_extension": ending}), "caption_extension") == "unsupported"
+
+
+# ---- families and other tabs ----
+
+
+def test_stable_diffusion_2_is_a_family() -> None:
+    made = imported({"v2": True, "v_parameterization": True})
+    assert (value(made, "model.family"), value(made, "model.prediction")) == ("sd2", "v")
+    assert value(imported({"v2": True, "v_parameterization": False}), "model.prediction") == "epsilon"
+
+
+def test_a_family_that_cannot_be_trained_still_gives_a_job_and_is_said_first() -> None:
+    made = imported(FLUX)
+    if "flux" not in specs()["model.family"].choices:
+        assert heading(made, "flux1_checkbox") == "unsupported"
+        assert "FLUX.1 cannot be trained yet" in line(made, "flux1_checkbox").verdict.why
+        assert any("FLUX.1" in note for note in made.notes)
+    assert value(made, "training.learning_rate") == 3e-4
+
+
+def test_keys_of_other_families_mean_nothing() -> None:
+    assert heading(imported({"discrete_flow_shift": 2}), "discrete_flow_shift") == "meaningless"
+    assert heading(imported({**FLUX, "discrete_flow_shift": 2}), "discrete_flow_shift") == "unsupported"
+
+
+def test_the_other_tabs_of_kohyas_gui_give_a_lora() -> None:
+    made = imported(FINETUNING)
+    assert value(made, "dataset.folder") == "/pictures/all"
+    assert value(made, "training.batch_size") == 2
+    assert value(made, "training.learning_rate") == 1e-5
+    assert value(made, "training.text_encoder_learning_rate") == 5e-6
+
+
+# ---- commands, config files, data sets ----
+
+COMMAND = """accelerate launch --num_cpu_threads_per_process=2 --mixed_precision bf16 "./train_network.py" \\
+  --pretrained_model_name_or_path=/models/base.safetensors --train_data_dir "./my pictures" \\
+  --network_module=networks.lora --network_dim 8 --learning_rate=1e-4 --max_train_epochs 3 --seed 7 --xformers
+"""
+
+
+def test_a_command_takes_its_programs_own_defaults() -> None:
+    made = imported(COMMAND)
+    check_whole(made, 11)
+    assert value(made, "adapter.alpha") == made.assumed["adapter.alpha"] == 1
+    assert value(made, "training.schedule") == made.assumed["training.schedule"] == "constant"
+    assert value(made, "dataset.buckets") is False
+    assert value(made, "training.precision") == "no"
+    assert heading(made, "--mixed_precision") == heading(made, "--xformers") == "meaningless"
+
+
+def test_a_command_without_a_length_trains_1600_steps() -> None:
+    assert value(imported("--network_dim=4 --learning_rate=1e-4"), "training.steps") == 1600
+
+
+def test_the_program_tells_the_family() -> None:
+    made = imported("python sdxl_train_network.py --network_dim 4")
+    assert heading(made, "program") in ("taken", "unsupported")
+    assert heading(imported("python train_db.py --seed 4"), "program") == "unsupported"
+
+
+def test_a_data_set_counts_more_than_the_rest() -> None:
+    made = imported(DATASET)
+    check_whole(made, 11)
+    assert value(made, "dataset.folder") == "/pictures/set"
+    assert value(made, "training.batch_size") == 4
+    assert value(made, "dataset.keep_tokens") == 2
+    assert heading(made, "datasets[0].subsets[1].image_dir") == "taken"
+    assert heading(made, "datasets[0].subsets[1].num_repeats") == "default"
+    assert heading(made, "datasets[0].subsets[1].flip_aug") == "unsupported"
+
+
+def test_one_subset_gives_its_folder_and_repeats() -> None:
+    made = imported('[[datasets]]\n[[datasets.subsets]]\nimage_dir = "/pictures/cat"\nnum_repeats = 6\n')
+    assert value(made, "dataset.folder") == "/pictures/cat"
+    assert value(made, "dataset.default_repeats") == 6
+
+
+def test_flags_behind_the_preset_win() -> None:
+    made = imported({"max_grad_norm": 1, "additional_parameters": "--max_grad_norm=0.5 --unheard_of"})
+    assert value(made, "training.max_grad_norm") == 0.5
+    assert heading(made, "max_grad_norm") == "meaningless"
+    assert heading(made, "additional_parameters: --unheard_of") == "unsupported"
+    assert heading(made, "additional_parameters") == "unsupported"
+
+
+# ---- whatever else ----
+
+ODD = (None, True, False, 0, -1, 0.0, 1e308, float("nan"), float("-inf"), "", "0", "abc", "[", "\ud800", 10**30)
+ODD += ("None", "a=b c 'd", '--x=1 "', "512,x", "betas=1, 2", "--network_args algo=lokr --optimizer_args d0=1")
+ODD += ("Prodigy", "LyCORIS/LoKr", 100000, "Multires", "a --n b --w 3", [], [[]], [1, "a"], {}, {"a": {"b": [1]}})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_values_make_it_fail_or_forget_a_key(seed: int) -> None:
+    chance = random.Random(seed)
+    names = [*rows(), "unheard", "", "a b", "LoRA_type", "optimizer_args"]
+    given = {chance.choice(names): chance.choice(ODD) for _ in range(chance.randrange(1, 60))}
+    check_whole(imported(given), len(given))
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_no_value_at_all_keys_at_once_makes_it_fail(odd: object) -> None:
+    check_whole(imported(dict.fromkeys(rows(), odd)), len(rows()))
+
+
+def test_ten_thousand_keys_are_no_trouble() -> None:
+    given = {f"key {number}": number for number in range(10_000)}
+    made = imported(given)
+    assert len(made.under("unsupported")) == 10_000
+
+
+def test_no_access_key_is_shown_or_written() -> None:
+    for given in (MIDDLE, MODERN, {"additional_parameters": "--wandb_api_key=0123456789abcdef", "output_name": "x"}):
+        made = imported(given)
+        everything = "\n".join(report.text(made)) + json.dumps(report.as_values(made)) + report.job_file(made)
+        assert "0123456789abcdef" not in everything
+        assert "hf_abc" not in everything
+
+
+def test_a_comment_becomes_the_purpose_of_the_preset() -> None:
+    made = imported(OLDEST)
+    assert made.purpose == "trigger: mikan"
+    assert json.loads(report.job_file(made))["purpose"] == "trigger: mikan"
+
+
+def test_an_import_can_be_made_twice_with_the_same_result() -> None:
+    source = read(json.dumps(MODERN).encode(), "cat.json")
+    assert report.job_file(convert(source)) == report.job_file(convert(source))
+
+
+def test_an_optimizer_that_averages_follows_no_schedule() -> None:
+    made = imported({"optimizer": "AdamWScheduleFree", "lr_scheduler": "cosine", "lr_warmup": 10})
+    assert (value(made, "training.optimizer"), value(made, "training.schedule")) == ("AdamWScheduleFree", "constant")
+    assert value(made, "training.warmup_percent") == 0
+    assert heading(made, "lr_scheduler") == heading(made, "lr_warmup") == "meaningless"
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "wanted"),
+    [
+        ({"loss_type": "huber", "huber_c": 0.2}, "training.huber_c", 0.2),
+        ({"ip_noise_gamma": 0.1, "min_timestep": False}, "training.input_perturbation", 0.1),
+        ({"noise_offset_type": "Multires", "multires_noise_iterations": 8}, "training.multires_noise_levels", 8),
+        ({"noise_offset": 0.03, "adaptive_noise_scale": 0.005}, "training.adaptive_noise_scale", 0.005),
+        ({"reg_data_dir": "/pictures/reg", "prior_loss_weight": 0}, "training.prior_loss_weight", 0),
+        ({"prior_loss_weight": 0.0}, "training.prior_loss_weight", 0),
+        ({"debiased_estimation_loss": True}, "training.debiased_estimation", True),
+        ({"lr_scheduler": "cosine_with_min_lr", "lr_scheduler_args": "min_lr_rate=0.2"}, "training.schedule", None),
+        ("--lr_scheduler cosine_with_min_lr --lr_scheduler_min_lr_ratio 0", "training.schedule_min_ratio", 0),
+        ("--caption_prefix 'a photo,' --enable_wildcard", "dataset.caption_prefix", "a photo,"),
+        ("--masked_loss --alpha_mask", "dataset.masked_loss", "alpha"),
+    ],
+)
+def test_what_kohyas_users_have_in_their_presets_is_taken_over(given: object, path: str, wanted: object) -> None:
+    made = imported(given)
+    assert value(made, path) == (wanted if wanted is not None else "cosine_with_min_lr")
+    assert not [one.key for one in made.under("unsupported")]

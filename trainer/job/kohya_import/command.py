@@ -1,0 +1,146 @@
+"""A command line of sd-scripts as a person has it: bash, cmd.exe or PowerShell, on one line or many."""
+
+import re
+from collections.abc import Iterator
+
+_WINDOWS = re.compile(r"\^[ \t]*\n|(?:^|[\s\"'=])[A-Za-z]:\\|%\w+%", re.MULTILINE)
+_CONTINUED = re.compile(r"[\\^`][ \t]*\n[ \t]*")
+# There a line may end in a path that ends in a backslash; a sign of continuation stands apart.
+_CONTINUED_ON_WINDOWS = re.compile(r"(?:\s\\|[\^`])[ \t]*\n[ \t]*")
+_COMMENT = re.compile(r"^\s*(?:#|::|@?rem\b).*$", re.IGNORECASE | re.MULTILINE)
+_SET = re.compile(r"""^\s*(?:export\s+|set\s+|\$(?:env:)?)?("?)(\w+)\s*=\s*(.*?)\s*$""", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(?:env:)?(\w+)|%(\w+)%")
+_ENDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "2>&1", "<"})
+_NAME = re.compile(r"--?[A-Za-z][\w-]*$")
+
+Flag = tuple[str, str | bool | list[str]]
+
+
+def is_command(text: str) -> bool:
+    """Whether this is a command or a script with one, not a TOML file."""
+    return bool(re.search(r"(?:^|\s)--[A-Za-z]\w*", text)) and (
+        bool(re.search(r"\.py\b|\baccelerate\b", text)) or text.lstrip().startswith("--")
+    )
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of every command in `text` that has flags, variables filled in. Raises ValueError for an open quote."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    windows = bool(_WINDOWS.search(text))
+    joined = (_CONTINUED_ON_WINDOWS if windows else _CONTINUED).sub(" ", _COMMENT.sub("", text))
+    variables: dict[str, str] = {}
+    found: list[list[str]] = []
+    for line in _logical_lines(joined):
+        assigned = _SET.match(line)
+        if assigned and _is_value(assigned[3]):
+            value = assigned[3].removesuffix('"') if assigned[1] else assigned[3]
+            variables[assigned[2]] = _unquoted(_filled(value, variables))
+        elif re.search(r"(?:^|\s)--?\w", line):
+            found += _separate(split(_filled(line, variables), windows=windows))
+    return found
+
+
+def _logical_lines(text: str) -> list[str]:
+    """The lines; where flags stand on lines of their own without a sign of continuation, they belong to one command."""
+    joined: list[list[str]] = []
+    for line in filter(str.strip, text.split("\n")):
+        if joined and line.lstrip().startswith("-"):
+            joined[-1].append(line.strip())
+        else:
+            joined.append([line])
+    return [" ".join(lines) for lines in joined]
+
+
+def _filled(line: str, variables: dict[str, str]) -> str:
+    return _VARIABLE.sub(lambda hit: variables.get(hit[1] or hit[2] or hit[3], hit[0]), line)
+
+
+def _is_value(text: str) -> bool:
+    """Whether this is all of what a variable is set to, not `NAME=value command --flag`."""
+    return not re.search(r"\s--\w", text) or text[:1] in ("'", '"', "(", "@")
+
+
+def _unquoted(value: str) -> str:
+    value = re.sub(r"\s+#.*$", "", value.strip())
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
+def _separate(words: list[str]) -> Iterator[list[str]]:
+    """The commands of a line that holds several, those without flags left out."""
+    one: list[str] = []
+    for word in [*words, ";"]:
+        if word not in _ENDS:
+            one.append(word)
+            continue
+        if any(_NAME.match(part.partition("=")[0]) for part in one):
+            yield one
+        one = []
+
+
+def split(line: str, *, windows: bool) -> list[str]:
+    """The words of a line. A backslash is a letter on Windows, where paths are full of them. Raises ValueError."""
+    words: list[list[str]] = []
+    quote, inside, at = "", False, 0
+    while at < len(line):
+        char, after = line[at], line[at + 1 : at + 2]
+        at += 1
+        if not quote and char.isspace():
+            inside = False
+            continue
+        if not inside:
+            words.append([])
+            inside = True
+        if char == "\\" and after and _escapes(after, line[at + 1 : at + 2], quote, windows=windows):
+            words[-1].append(after)
+            at += 1
+        elif char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        else:
+            words[-1].append(char)
+    if quote:
+        raise ValueError(quote)
+    return ["".join(word) for word in words]
+
+
+def _escapes(after: str, beyond: str, quote: str, *, windows: bool) -> bool:
+    """Whether a backslash before `after` only says that `after` is meant as it is."""
+    if windows:
+        # A path such as "C:\out\" ends in a backslash; its quote is meant to close.
+        return after == '"' and bool(quote) and beyond not in ("", " ", "\t")
+    return quote != "'" and (not quote or after in '"\\$`')
+
+
+def flags(words: list[str]) -> tuple[list[Flag], list[Flag], str]:
+    """The flags for the script, those for what starts it, and the name of the script ("" without one)."""
+    at = next((i for i, word in enumerate(words) if re.search(r"\.py$", word)), -1)
+    script = re.split(r"[\\/]", words[at])[-1] if at >= 0 else ""
+    return _flags(words[at + 1 :]), _flags(words[: max(at, 0)]), script
+
+
+def _flags(words: list[str]) -> list[Flag]:
+    found: list[tuple[str, list[str]]] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if _NAME.match(name):
+            found.append((name.lstrip("-"), [value] if equals else []))
+        elif found:
+            found[-1][1].append(word)
+    return [(name, True if not values else values[0] if len(values) == 1 else values) for name, values in found]
+
+
+def pairs(value: str | list[str]) -> list[tuple[str, str]]:
+    """`"weight_decay=0.1" betas=0.9,0.99`, as text or as a list, as (name, value). Raises ValueError."""
+    words = [str(word) for word in value] if isinstance(value, list) else split(value, windows="\\" in value)
+    found: list[tuple[str, str]] = []
+    for word in words:
+        name, equals, rest = word.strip().strip("\"'").partition("=")
+        if equals:
+            found.append((name.strip(), rest.strip().strip("\"'")))
+        elif found:
+            # betas=0.9, 0.99 with a space after the comma
+            found[-1] = (found[-1][0], f"{found[-1][1].rstrip(',')},{name}")
+        else:
+            found.append((name, ""))
+    return found

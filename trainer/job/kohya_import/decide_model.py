@@ -1,0 +1,133 @@
+"""Decisions about the base model: its family, its name, its prediction type, and which kinds of keys apply at all."""
+
+import re
+import types
+from collections.abc import Mapping
+
+from trainer.job.kohya_import import values
+from trainer.job.kohya_import.decide_adapter import kind
+from trainer.job.kohya_import.rows import Case, Verdict, choice, direct, lack, skip, stays, take
+from trainer.job.words import say
+
+FAMILIES = types.MappingProxyType(
+    {
+        # Kohya's switch: what the family is called here and in tables, and for a person
+        "v2": ("sd2", "Stable Diffusion 2.x"),
+        "sdxl": ("sdxl", "SDXL"),
+        "sd3_checkbox": ("sd3", "Stable Diffusion 3"),
+        "flux1_checkbox": ("flux", "FLUX.1"),
+        "hunyuan_image_checkbox": ("hunyuan", "HunyuanImage 2.1"),
+        "anima_checkbox": ("anima", "Anima"),
+        "lumina_checkbox": ("lumina", "Lumina Image 2.0"),
+    }
+)
+LABELS = types.MappingProxyType(
+    dict(FAMILIES.values())
+    | {"lycoris": "LyCORIS", "lokr": "LoKr", "dylora": "DyLoRA", "ia3": "iA3", "oft": "OFT", "ggpo": "GGPO"}
+)
+"""What rows may name in `only`, for a person."""
+SCRIPTS = types.MappingProxyType(
+    {"sdxl": "sdxl", "sd3": "sd3_checkbox", "flux": "flux1_checkbox", "hunyuan": "hunyuan_image_checkbox"}
+    | {"anima": "anima_checkbox", "lumina": "lumina_checkbox"}
+)
+"""How the names of sd-scripts' programs begin that are not for Stable Diffusion 1 and 2."""
+MODULES = types.MappingProxyType({"networks.lora_flux": "flux1_checkbox", "networks.lora_sd3": "sd3_checkbox"})
+TYPES = types.MappingProxyType(
+    {"flux1": "flux1_checkbox", "flux1 oft": "flux1_checkbox", "anima": "anima_checkbox"}
+    | {"hunyuanimage-2.1": "hunyuan_image_checkbox", "lumina": "lumina_checkbox"}
+)
+MOVED = types.MappingProxyType({"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"})
+"""Models that Kohya's files name and that are found elsewhere today."""
+
+
+def switch_of(case: Case) -> str:
+    """The switch of the family that the input is for; "" for Stable Diffusion 1.x."""
+    script = case.words("script").lower()
+    by_script = next((switch for start, switch in SCRIPTS.items() if script.startswith(start)), "")
+    by_type = TYPES.get(case.words("LoRA_type").lower()) or MODULES.get(case.words("network_module").lower(), "")
+    by_box = [switch for switch in FAMILIES if case.on(switch)]
+    return by_script or by_type or (by_box[-1] if by_box else "")
+
+
+def kinds(case: Case) -> frozenset[str]:
+    """What a row's `only` may name and this input is."""
+    family = FAMILIES[switch][0] if (switch := switch_of(case)) else ""
+    return frozenset({family, *kind(case).tags, "ggpo" if case.on("train_lora_ggpo") else ""} - {""})
+
+
+def labels(only: str) -> str:
+    """What a row's `only` names, for a person."""
+    return ", ".join(LABELS[name] for name in only.split())
+
+
+def decide(case: Case) -> Mapping[str, Verdict]:
+    """Family, base model, prediction type, CLIP skip."""
+    switch = switch_of(case)
+    found = {name: stays() for name in FAMILIES}
+    for name in FAMILIES:
+        if case.on(name) and name != switch:
+            found[name] = skip("decided_by", name=switch)
+    where = next((name for name in (switch, "script", "LoRA_type") if name and case.gives(name)), switch)
+    verdict = _family(switch)
+    if where in FAMILIES:
+        found[where] = verdict
+    found["script"] = _script(case, verdict)
+    found["pretrained_model_name_or_path"] = _base(case)
+    found["v_parameterization"] = _prediction(case)
+    found["clip_skip"] = _clip_skip(case)
+    return found
+
+
+def notes(case: Case) -> tuple[str, ...]:
+    """What has to be said about the model as a whole."""
+    switch = switch_of(case)
+    if switch and choice("model.family", FAMILIES[switch][0]) is None:
+        return (say("kohya_note_family", family=FAMILIES[switch][1]),)
+    if case.source.kind != "dataset" and not case.gives("pretrained_model_name_or_path"):
+        return (say("kohya_note_no_base"),)
+    return ()
+
+
+def _family(switch: str) -> Verdict:
+    if not switch:
+        return stays()
+    name, label = FAMILIES[switch]
+    found = choice("model.family", name)
+    return lack("family", family=label) if found is None else take({"model.family": found})
+
+
+def _script(case: Case, verdict: Verdict) -> Verdict:
+    script = case.words("script").lower()
+    if script and not script.endswith("train_network.py"):
+        return lack("script")
+    if any(script.startswith(start) for start in SCRIPTS):
+        return verdict
+    return stays(say("kohya_script_lora"))
+
+
+def _base(case: Case) -> Verdict:
+    given = case.raw("pretrained_model_name_or_path")
+    if values.is_empty(given):
+        return stays(say("kohya_was_empty"))
+    if values.is_placeholder(given):
+        return skip("placeholder")
+    verdict = direct("model.base", given)
+    name = str(verdict.to.get("model.base", "")).replace("/blob/main", "/tree/main").partition("/tree/main")[0]
+    name = name if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else str(verdict.to.get("model.base", ""))
+    if verdict.heading != "taken" or not name:
+        return verdict
+    return take({"model.base": MOVED.get(name, name)}, say("kohya_moved") if name in MOVED else "")
+
+
+def _prediction(case: Case) -> Verdict:
+    if case.on("v_parameterization"):
+        return take({"model.prediction": "v"})
+    # Without it sd-scripts trains an SD 2 model by epsilon, whatever the model itself says.
+    explicit = case.on("v2") and case.gives("v_parameterization")
+    return take({"model.prediction": "epsilon"}) if explicit else stays()
+
+
+def _clip_skip(case: Case) -> Verdict:
+    if case.number("clip_skip") == 0:
+        return stays(say("kohya_zero_is", meaning="1"), {"model.clip_skip": 1})
+    return direct("model.clip_skip", case.raw("clip_skip"))
