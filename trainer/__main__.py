@@ -1,4 +1,4 @@
-"""The command line: python -m trainer run · check · resume · stop · settings."""
+"""The command line: python -m trainer run · check · resume · stop · settings, and the tools for LoRA files."""
 
 import argparse
 import pathlib
@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from trainer.carry_out import carry_out, is_first_process, new_run
 from trainer.check import plan_lines, read_job_file, wrong_with
 from trainer.job.fields import Invalid, settings_table
-from trainer.job.trouble import Trouble
+from trainer.job.trouble import Refused, Trouble
 from trainer.job.words import say
 from trainer.quiet import quieten
 from trainer.run import folder
 from trainer.run.folder import RunFolder
 from trainer.terminal import Terminal
+from trainer.tools.arguments import add_tools
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(message.text for message in error.messages)
     except Trouble as error:
         return complain([f"{error.reason} {error.advice}"])
+    except Refused as error:
+        return complain([str(error)])
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("run", type=pathlib.Path, metavar="RUN", help=say("cli_run_argument"))
         sub.set_defaults(verb=verb)
     verbs.add_parser("settings", help=say("cli_settings")).set_defaults(verb=settings)
+    add_tools(verbs)
     return top
 
 

@@ -101,11 +101,12 @@ def open_container(path: pathlib.Path) -> Container:
 def _check_beginning(path: pathlib.Path, size: int, start: bytes, length: int) -> None:
     if not size:
         raise Refused("file_empty", path=path)
-    if start.startswith(_PICKLES):
-        raise Refused("file_pickle", path=path)
     if len(start) < 8 or length < 2:
         raise Refused("file_not_safetensors", path=path)
     if length > min(_LARGEST_HEADER_BYTES, size - 8):
+        # Only now: a whole file's header may have a length of 0x80 or 0x280 bytes, which begins as a pickle does.
+        if start.startswith(_PICKLES):
+            raise Refused("file_pickle", path=path)
         raise Refused("file_header_size", path=path, claimed=length, size=size)
 
 

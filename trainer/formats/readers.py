@@ -23,13 +23,15 @@ class Reader:
 
 
 def readers(file: LoraFile) -> list[Reader]:
-    """Every program with the first thing that stands against it."""
+    """Every program with the first thing that stands against it; none for kinds of models that were not measured."""
+    if file.unknown:
+        return []
     found = list(_obstacles(file))
     return [Reader(program, next((why for who, why in found if who == program), "")) for program in PROGRAMS]
 
 
 def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
-    if file.format == "peft" and not file.unknown:
+    if file.format == "peft":
         yield from ((program, "reader_peft") for program in (COMFY, A1111, SD_SCRIPTS))
         yield FORGE, "reader_peft_forge"
     if file.format == "kohya" and any(_lacks_wrapper(name) for name in file.stored.values()):

@@ -1,5 +1,6 @@
 """safetensors files of any origin: what is wrong is found in the header, and what is written by hand is one."""
 
+import json
 import pathlib
 import tracemalloc
 
@@ -33,6 +34,14 @@ def test_a_claimed_size_takes_no_memory(tmp_path: pathlib.Path) -> None:
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 2**20
+
+
+@pytest.mark.parametrize("length", [0x80, 0x280, 0x480])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: pathlib.Path, length: int) -> None:
+    header = json.dumps(bad.entry([0, 16])).encode()
+    path = bad.write(tmp_path, bad.with_header(header + b" " * (length - len(header)), bytes(16)))
+    assert path.read_bytes()[0] == 0x80
+    assert len(open_container(path).tensors) == 1
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: pathlib.Path) -> None:
