@@ -1,4 +1,4 @@
-"""The command line: python -m trainer run · check · resume · stop · settings · import."""
+"""The command line: python -m trainer run · check · resume · stop · import · settings, and the tools for LoRA files."""
 
 import argparse
 import pathlib
@@ -9,12 +9,13 @@ from trainer.carry_out import carry_out, is_first_process, new_run
 from trainer.check import plan_lines, read_job_file, wrong_with
 from trainer.import_kohya import import_file
 from trainer.job.fields import Invalid, settings_table
-from trainer.job.trouble import Trouble
+from trainer.job.trouble import Refused, Trouble
 from trainer.job.words import say
 from trainer.quiet import quieten
 from trainer.run import folder
 from trainer.run.folder import RunFolder
 from trainer.terminal import Terminal
+from trainer.tools.arguments import add_tools
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(message.text for message in error.messages)
     except Trouble as error:
         return complain([f"{error.reason} {error.advice}"])
+    except Refused as error:
+        return complain([str(error)])
 
 
 def run(options: argparse.Namespace) -> int:
@@ -109,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=verb)
     _import_arguments(verbs.add_parser("import", help=say("cli_import"), description=say("cli_import")))
     verbs.add_parser("settings", help=say("cli_settings")).set_defaults(verb=settings)
+    add_tools(verbs)
     return top
 
 

@@ -34,7 +34,7 @@ class Terminal:
             case events.Sample():
                 self._show_sample(event)
             case events.Saved():
-                self._line(say("cli_saved", file=self._run.path / event.file))
+                self._line(say("cli_saved", file=self._run.path / event.file, error=event.largest_relative_error))
             case events.Warned():
                 self._line(say("warning_line", text=event.text))
             case events.Stopped():

@@ -230,7 +230,11 @@ def hostile_run(outputs: pathlib.Path) -> Iterator[RunFolder]:
         log.write(events.Sample(text=HOSTILE, file=f"samples/{file.name}", **made))
     log.write(events.Step(step=1, epoch=1, loss=0.5, learning_rate=1e-4))
     log.write(events.Warned(text=HOSTILE))
-    log.write(events.Saved(file="weights/x.safetensors", epoch=1, step=1, size_bytes=10))
+    log.write(
+        events.Saved(
+            file="weights/x.safetensors", epoch=1, step=1, size_bytes=10, verified=True, largest_relative_error=0.0
+        )
+    )
     log.write(events.Failed(reason=HOSTILE, advice=HOSTILE))
     yield run
     shutil.rmtree(run.path)

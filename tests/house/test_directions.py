@@ -83,6 +83,16 @@ def test_formats_know_neither_families_nor_adapters_nor_the_loop() -> None:
     none([i for i in imports("trainer/formats") if i.under(*others)])
 
 
+def test_tools_work_on_files_alone() -> None:
+    """They know formats and words; what trains knows nothing of them, and the command line only their arguments."""
+    others = ("trainer.families", "trainer.adapters", "trainer.engine", "trainer.dataset", "trainer.run")
+    none([i for i in imports("trainer/tools") if i.under(*others)])
+    knowing = [
+        i for i in imports("trainer") if i.under("trainer.tools") and ROOT / "trainer/tools" not in i.path.parents
+    ]
+    none([i for i in knowing if not (i.module == "trainer.tools.arguments" and i.path == ROOT / "trainer/__main__.py")])
+
+
 def test_only_the_loop_knows_families_adapters_and_formats() -> None:
     """Their Protocols, in base.py, may be known anywhere in the heavy half."""
     seams: dict[str, set[str]] = {}

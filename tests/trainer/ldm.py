@@ -93,3 +93,22 @@ def random_models(configs: pathlib.Path) -> tuple[nn.Module, nn.Module, nn.Modul
         unet = UNet2DConditionModel.from_config(config("unet"))
         vae = AutoencoderKL.from_config(config("vae"))
         return unet, vae, CLIPTextModel(CLIPTextConfig(**config("text_encoder")))
+
+
+def small_models() -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The same with the number of layers that the published names count with, and very few channels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            block_out_channels=(8, 8, 16, 16),
+            layers_per_block=2,
+            cross_attention_dim=16,
+            attention_head_dim=2,
+            norm_num_groups=4,
+            sample_size=16,
+        )
+        vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, sample_size=16)
+        config = CLIPTextConfig(
+            vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+        )
+        return unet, vae, CLIPTextModel(config)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
 from torch import Tensor, nn
@@ -28,11 +28,13 @@ class Target(Protocol):
 class Layer:
     """What one adapted layer holds: tensors by kind (lora_down, lora_up) and its alpha.
 
-    Linear: down [rank, in], up [out, rank]. Convolution: down [rank, in, k, k], up [out, rank, 1, 1].
+    Linear: down [rank, in], up [out, rank]. Convolution: down [rank, in, k, k], up [out, rank, 1, 1]. `delta` gives
+    what the layer now adds to its weight, of the weight's shape, by the arithmetic that the model is run with.
     """
 
     tensors: Mapping[str, nn.Parameter]
     alpha: float
+    delta: Callable[[], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)

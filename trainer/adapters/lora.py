@@ -3,6 +3,7 @@
 PEFT does the arithmetic.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -44,7 +45,9 @@ def _inject(target: Target, settings: Adapter) -> Iterator[tuple[str, Layer]]:
     for path, module in target.module.named_modules():
         if isinstance(module, LoraLayer):
             down, up = module.lora_A[_NAME].float(), module.lora_B[_NAME].float()
-            yield path, Layer({"lora_down": down.weight, "lora_up": up.weight}, float(module.lora_alpha[_NAME]))
+            tensors = {"lora_down": down.weight, "lora_up": up.weight}
+            delta = functools.partial(module.get_delta_weight, _NAME)
+            yield path, Layer(tensors, float(module.lora_alpha[_NAME]), delta)
 
 
 def _exactly(path: str) -> str:

@@ -16,6 +16,7 @@ from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
 from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
 from trainer.engine.metadata import About, metadata
+from trainer.engine.receipt import largest_error
 from trainer.engine.sampling import Moment, draw_samples
 from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya
@@ -137,14 +138,18 @@ class Session:
     per_epoch: int
 
     def save(self, moment: Moment, ending: str | None) -> str:
-        """Writes `<name>-<ending>.safetensors`, or the final file when it is None; its path in the run folder."""
+        """Writes `<name>-<ending>.safetensors`, or the final file when it is None; its path in the run folder.
+
+        Raises Trouble when what can be read from the file is not what was learned.
+        """
         path = self.run.weights_file(self.job.output.name, ending)
         injected = self.learner.injected
         about = metadata(self.about, injected, moment)
         with self.learner.learned():
             size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
+            proof = {"verified": True, "largest_relative_error": largest_error(path, injected)}
         file = path.relative_to(self.run.path).as_posix()
-        self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size))
+        self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size, **proof))
         return file
 
     def sample(self, moment: Moment) -> None:

@@ -1,11 +1,10 @@
 """Kohya's LoRA files, which A1111, Forge, ComfyUI, diffusers and sd-scripts all read.
 
 A canonical layer name such as `unet.mid_block.attentions.0.proj_in` becomes `lora_unet_mid_block_attentions_0_proj_in`;
-each layer has `.lora_down.weight`, `.lora_up.weight` and `.alpha`. Text encoder paths always contain `text_model`,
-whatever the installed transformers calls it.
+each layer has its tensors and `.alpha`. Text encoder paths always contain `text_model`, whatever the installed
+transformers calls it.
 """
 
-import hashlib
 import json
 import pathlib
 import types
@@ -16,9 +15,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from trainer.formats import layouts
+from trainer.formats.hashes import hashes
+from trainer.formats.layers import ENDINGS
+from trainer.formats.layouts import Layout
+from trainer.formats.names import to_kohya
 from trainer.run.folder import write_whole
 
-_PREFIXES: Mapping[str, str] = types.MappingProxyType({"unet": "lora_unet", "text_encoder": "lora_te"})
 DTYPES: Mapping[str, torch.dtype] = types.MappingProxyType(
     {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 )
@@ -30,31 +33,43 @@ class FileLayer(Protocol):
     @property
     def tensors(self) -> Mapping[str, Tensor]: ...
     @property
-    def alpha(self) -> float: ...
+    def alpha(self) -> float | None: ...
 
 
-def key(layer: str) -> str:
+def key(layer: str, layout: Layout = layouts.SD15) -> str:
     """The file's name of a canonical layer name. Raises KeyError for a component that the format does not know."""
-    component, _, path = layer.partition(".")
-    return f"{_PREFIXES[component]}_{path.replace('.', '_')}"
+    return to_kohya(layer, layout)
 
 
-def write(path: pathlib.Path, layers: Mapping[str, FileLayer], precision: str, metadata: Mapping[str, str]) -> int:
+def write(
+    path: pathlib.Path,
+    layers: Mapping[str, FileLayer],
+    precision: str,
+    metadata: Mapping[str, str],
+    layout: Layout = layouts.SD15,
+) -> int:
     """Writes the file whole or not at all and returns its size in bytes. Raises OSError."""
-    tensors: dict[str, Tensor] = {}
-    for name, layer in layers.items():
-        for kind, tensor in layer.tensors.items():
-            tensors[f"{key(name)}.{kind}.weight"] = tensor.detach().to("cpu", DTYPES[precision]).contiguous()
-        tensors[f"{key(name)}.alpha"] = torch.tensor(layer.alpha, dtype=DTYPES[precision])
-    data = save(tensors, {**metadata, "sshs_model_hash": model_hash(save(tensors))})
+    tensors = named({key(name, layout): layer for name, layer in layers.items()}, DTYPES[precision])
+    data = save(tensors, {**metadata, **hashes(tensors, metadata)})
     write_whole(path, lambda stream: stream.write(data))
     return len(data)
 
 
-def model_hash(data: bytes) -> str:
-    """sha256 of the tensors' region of a safetensors file: the same whatever the metadata says."""
-    start = 8 + int.from_bytes(data[:8], "little")
-    return hashlib.sha256(data[start:]).hexdigest()
+def named(layers: Mapping[str, FileLayer], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors of layers by the file's layer names, as they are stored."""
+    tensors: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        for kind, tensor in layer.tensors.items():
+            tensors[f"{name}.{ENDINGS[kind]}"] = tensor.detach().to("cpu", dtype).contiguous()
+        if layer.alpha is not None:
+            tensors[f"{name}.alpha"] = _exact(layer.alpha, dtype)
+    return tensors
+
+
+def _exact(alpha: float, dtype: torch.dtype) -> Tensor:
+    # An alpha such as 0.3 would be another number in half precision; readers take any format.
+    rounded = torch.tensor(alpha, dtype=dtype)
+    return rounded if rounded.item() == alpha else torch.tensor(alpha, dtype=torch.float32)
 
 
 def text(value: object) -> str:

@@ -11,3 +11,11 @@ class Trouble(Exception):
         self.reason = say(key, **values)
         self.advice = say(f"{key}_advice", **values)
         super().__init__(f"{self.reason} {self.advice}")
+
+
+class Refused(Exception):
+    """What cannot be done with a file, why, and what to do instead: the one sentence `key`."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        self.key = key
+        super().__init__(say(key, **values))

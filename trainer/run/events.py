@@ -76,13 +76,19 @@ class Sample(_Event):
 
 
 class Saved(_Event):
-    """A LoRA file was written, whole; `file` is relative to the run folder."""
+    """A LoRA file was written, whole; `file` is relative to the run folder.
+
+    `verified`: it was read again and holds what was learned, but for `largest_relative_error` of any layer's change,
+    which is what rounding to the file's precision costs.
+    """
 
     kind: Literal["saved"] = "saved"
     file: str
     epoch: int
     step: int
     size_bytes: int
+    verified: bool
+    largest_relative_error: float
 
 
 class Warned(_Event):

@@ -17,6 +17,7 @@ from trainer.families import clip_diffusion as clip
 from trainer.families.base import Component
 from trainer.families.sources import CONFIGS
 from trainer.formats import kohya
+from trainer.formats.hashes import model_hash
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out_0")
 
@@ -81,7 +82,9 @@ def test_keys_at_full_size_are_kohyas(family: str, text_layers: int) -> None:
 
 def layers() -> dict[str, Layer]:
     down, up = torch.nn.Parameter(torch.randn(4, 8)), torch.nn.Parameter(torch.randn(6, 4))
-    return {"unet.mid_block.attentions.0.proj_in": Layer({"lora_down": down, "lora_up": up}, 2.0)}
+    return {
+        "unet.mid_block.attentions.0.proj_in": Layer({"lora_down": down, "lora_up": up}, 2.0, lambda: up @ down / 2)
+    }
 
 
 def test_a_file_holds_down_up_and_alpha_and_the_hash_of_its_tensors(tmp_path: pathlib.Path) -> None:
@@ -92,7 +95,7 @@ def test_a_file_holds_down_up_and_alpha_and_the_hash_of_its_tensors(tmp_path: pa
     assert load_file(path)[f"{name}.alpha"] == 2
     with safe_open(path, "pt") as file:
         assert file.metadata()["ss_output_name"] == "a"
-        assert file.metadata()["sshs_model_hash"] == kohya.model_hash(path.read_bytes())
+        assert file.metadata()["sshs_model_hash"] == model_hash(path.read_bytes())
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])

@@ -1,0 +1,71 @@
+"""Which programs read a LoRA file, and why one does not: measured with ComfyUI 0.3.64, Forge of 2025-06, A1111 of
+2024-01, diffusers 0.42 and sd-scripts 0.10.
+"""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from trainer.formats.stranger import LoraFile
+
+COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS = "ComfyUI", "Forge", "A1111", "diffusers", "sd-scripts"
+_ATTENTION = re.compile(r"\.attn[12]\.to_(?:q|k|v|out\.0)$")
+PROGRAMS = (COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """One program; `reason` is the key of the sentence that says what it does not read, "" when it reads all."""
+
+    program: str
+    reason: str
+
+
+def readers(file: LoraFile) -> list[Reader]:
+    """Every program with the first thing that stands against it; none for kinds of models that were not measured."""
+    if file.unknown:
+        return []
+    found = list(_obstacles(file))
+    return [Reader(program, next((why for who, why in found if who == program), "")) for program in PROGRAMS]
+
+
+def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
+    if file.format == "peft":
+        yield from ((program, "reader_peft") for program in (COMFY, A1111, SD_SCRIPTS))
+        yield FORGE, "reader_peft_forge"
+    if file.format == "kohya" and any(_lacks_wrapper(name) for name in file.stored.values()):
+        yield from ((program, "reader_text_names") for program in PROGRAMS if program != DIFFUSERS)
+    if file.format == "kohya" and _mixed_alphas(file):
+        yield DIFFUSERS, "reader_alphas"
+    kinds = set(file.kinds)
+    if kinds & {"loha", "lokr"}:
+        yield DIFFUSERS, "reader_kind"
+        yield SD_SCRIPTS, "reader_kind"
+    if _has(file, "lokr_t2"):
+        yield COMFY, "reader_lokr_tucker"
+        yield FORGE, "reader_kind"
+    if _has(file, "lora_mid"):
+        yield DIFFUSERS, "reader_mid"
+        yield SD_SCRIPTS, "reader_mid"
+    if "dora" in kinds:
+        yield from ((program, "reader_dora_lost") for program in (A1111, DIFFUSERS, SD_SCRIPTS))
+        yield from ((program, "reader_dora_other") for program in (COMFY, FORGE))
+
+
+def _has(file: LoraFile, kind: str) -> bool:
+    return any(kind in layer.tensors for layer in file.layers.values())
+
+
+def _mixed_alphas(file: LoraFile) -> bool:
+    """Whether an attention layer has another alpha than most layers: diffusers 0.42 overlooks that."""
+    for component in {name.partition(".")[0] for name in file.layers}:
+        layers = {name: layer for name, layer in file.layers.items() if name.startswith(component + ".")}
+        commonest = collections.Counter(layer.alpha for layer in layers.values()).most_common(1)[0][0]
+        if any(layer.alpha != commonest for name, layer in layers.items() if _ATTENTION.search(name)):
+            return True
+    return False
+
+
+def _lacks_wrapper(stored: str) -> bool:
+    return stored.startswith("lora_te") and "text_model" not in stored and "text_projection" not in stored
