@@ -215,12 +215,26 @@ def settled(wanted: Mapping[str, Any]) -> tuple[Job, dict[str, str]]:
             return fields.parse(fields.nest(left)), refused
         except Invalid as error:
             wrong = {message.path: message.text for message in error.messages}
-        # A check across settings may speak at one that was not given: then those of its section make the trouble.
-        named = wrong.keys() & left.keys()
-        sections = {path.partition(".")[0] for path in wrong}
-        for path in named or [path for path in left if path.partition(".")[0] in sections] or list(left):
+        for path in wrong.keys() & left.keys() or _at_fault(left, wrong):
             refused[path] = wrong.get(path, next(iter(wrong.values())))
             del left[path]
+
+
+def _at_fault(left: Mapping[str, Any], wrong: Mapping[str, str]) -> list[str]:
+    """What makes the trouble where a check across settings speaks at one that was not given.
+
+    That without which it is not said any more; failing that, all of its section.
+    """
+    sections = {path.partition(".")[0] for path in wrong}
+    suspects = [path for path in left if path.partition(".")[0] in sections] or list(left)
+    for path in suspects:
+        try:
+            fields.parse(fields.nest({other: value for other, value in left.items() if other != path}))
+        except Invalid as error:
+            if wrong.keys() & {message.path for message in error.messages}:
+                continue
+        return [path]
+    return suspects
 
 
 def _checked(verdict: Verdict, job: Job, refused: Mapping[str, str]) -> Verdict:

@@ -203,10 +203,12 @@ def _schedule_argument(case: Case, name: str, value: Any) -> Verdict:
 def _warmup(case: Case) -> dict[str, Verdict]:
     steps, percent = case.number("lr_warmup_steps"), case.number("lr_warmup")
     found = {name: direct("training.warmup_percent", case.raw(name)) for name in ("lr_warmup", "lr_warmup_steps")}
-    if steps:
+    if steps and steps > 0:
         found["lr_warmup_steps"] = _warmup_steps(case, steps)
         if percent:
             found["lr_warmup"] = skip("decided_by", name="lr_warmup_steps")
+    elif steps is not None and percent:
+        found["lr_warmup_steps"] = stays(say("kohya_not_this"))
     if case.words("lr_scheduler").lower().startswith("adafactor") and percent:
         found["lr_warmup"] = skip("decided_by", name="lr_scheduler")
     return found

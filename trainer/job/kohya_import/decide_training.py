@@ -169,9 +169,9 @@ def noise(case: Case) -> Mapping[str, Verdict]:
     multi = case.number("multires_noise_iterations")
     if not multi and case.gives("multires_noise_discount"):
         found["multires_noise_discount"] = skip("without", name="multires_noise_iterations")
-    if not case.number("noise_offset"):
+    if not found["noise_offset"].to.get("training.noise_offset"):
         for name in ("noise_offset_random_strength", "adaptive_noise_scale"):
-            if not values.is_off(case.raw(name), (0, False)):
+            if found[name].to and not values.is_off(case.raw(name), (0, False)):
                 found[name] = skip("without", name="noise_offset")
     found["noise_offset_type"] = skip("says_which") if by_type.startswith("multi") else stays()
     return found

@@ -180,21 +180,20 @@ def test_a_setting_that_cannot_be_is_left_out_and_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "percent"),
+    ("given", "percent", "steps"),
     [
-        ({"lr_warmup": "10"}, 10),
-        ({"lr_warmup": 100}, 90),
-        ({"lr_warmup": 10, "lr_warmup_steps": 80, "max_train_steps": 1600}, 5),
-        ("--lr_warmup_steps=0.05 --max_train_steps=100", 5),
-        ("--lr_warmup_steps=50 --max_train_steps=200", 25),
+        ({"lr_warmup": "10"}, 10, 0),
+        ({"lr_warmup": 100}, 90, 0),
+        ({"lr_warmup": 10, "lr_warmup_steps": 80, "max_train_steps": 1600}, 0, 80),
+        ({"lr_warmup": 10, "lr_warmup_steps": 0}, 10, 0),
+        ({"lr_warmup_steps": "", "lr_warmup": 0}, 0, 0),
+        ("--lr_warmup_steps=0.05 --max_train_steps=100", 5, 0),
+        ("--lr_warmup_steps=50 --max_train_steps=200", 0, 50),
     ],
 )
-def test_warm_up_is_a_share_or_a_number_of_steps(given: object, percent: float) -> None:
-    made = imported(given)
-    if "training.warmup_steps" in specs() and "lr_warmup_steps" in str(given) and "0.05" not in str(given):
-        assert value(made, "training.warmup_steps") in (50, 80)
-    else:
-        assert value(made, "training.warmup_percent") == percent
+def test_warm_up_is_a_share_or_a_number_of_steps(given: object, percent: float, steps: int) -> None:
+    training = imported(given).job.training
+    assert (training.warmup_percent, training.warmup_steps) == (percent, steps)
 
 
 def test_restarts_without_a_number_are_as_many_as_epochs() -> None:
@@ -475,6 +474,32 @@ def test_an_optimizer_that_averages_follows_no_schedule() -> None:
     assert (value(made, "training.optimizer"), value(made, "training.schedule")) == ("AdamWScheduleFree", "constant")
     assert value(made, "training.warmup_percent") == 0
     assert heading(made, "lr_scheduler") == heading(made, "lr_warmup") == "meaningless"
+
+
+def test_adafactor_and_lion_are_not_told_what_they_do_anyway() -> None:
+    made = imported({"optimizer": "Adafactor", "optimizer_args": "relative_step=False warmup_init=True"})
+    assert value(made, "training.optimizer_args") == {"scale_parameter": True}
+    assert heading(made, "optimizer_args: relative_step") == "default"
+    assert heading(made, "optimizer_args: warmup_init") == "unsupported"
+    made = imported(
+        {"optimizer": "DAdaptLion", "optimizer_args": "decouple=True", "unet_lr": 1, "text_encoder_lr": 0.5}
+    )
+    assert value(made, "training.optimizer_args") == {}
+    assert value(made, "training.text_encoder_learning_rate") == 1
+
+
+@pytest.mark.parametrize("offset", [0, "", -1])
+def test_what_only_changes_the_noise_offset_is_off_with_it(offset: object) -> None:
+    made = imported({"noise_offset": offset, "adaptive_noise_scale": 0.1, "noise_offset_random_strength": True})
+    assert (value(made, "training.adaptive_noise_scale"), value(made, "training.noise_offset_random")) == (0, False)
+    assert heading(made, "adaptive_noise_scale") == "meaningless"
+
+
+@pytest.mark.parametrize("wrong", [{"huber_c": 0}, {"huber_scale": 0}, {"min_timestep": 1000}])
+def test_one_impossible_value_takes_no_others_with_it(wrong: dict[str, Any]) -> None:
+    made = imported({"learning_rate": 2e-4, "optimizer": "Lion", **wrong})
+    assert (value(made, "training.learning_rate"), value(made, "training.optimizer")) == (2e-4, "Lion")
+    assert [one.key for one in made.under("unsupported")] == list(wrong)
 
 
 @pytest.mark.parametrize(
