@@ -77,8 +77,13 @@ def plain(file: LoraFile) -> LoraFile:
     return file
 
 
-def network_metadata(layout: Layout, layers: Mapping[str, LoraLayer]) -> dict[str, str]:
-    """The metadata that say what kind of LoRA a file holds, by the layers that go into it."""
+def network_metadata(
+    layout: Layout, layers: Mapping[str, LoraLayer], sources: Sequence[Mapping[str, str]] = ()
+) -> dict[str, str]:
+    """The metadata that say what kind of LoRA a file holds, by the layers that go into it.
+
+    Which of a family's models it is for (in 2.x one predicts v, another noise) is what the metadata `sources` agree on.
+    """
     linear = [layer.rank or 1 for layer in layers.values() if max(layer.shape[2:], default=1) == 1]
     spatial = [layer.rank or 1 for layer in layers.values() if max(layer.shape[2:], default=1) > 1]
     alpha = str(max(layer.alpha or 1.0 for layer in layers.values()))
@@ -89,11 +94,19 @@ def network_metadata(layout: Layout, layers: Mapping[str, LoraLayer]) -> dict[st
         "ss_network_args": json.dumps({"conv_dim": str(max(spatial)), "conv_alpha": alpha} if spatial else {}),
     }
     if layout is not UNKNOWN:
-        about["ss_base_model_version"] = layout.base_model_version
-        about["ss_v2"] = str(layout.base_model_version.startswith("sd_v2"))
-        about["modelspec.architecture"] = f"{layout.architecture}/lora"
+        version = _agreed(sources, "ss_base_model_version", layout.version_begins) or layout.base_model_version
+        architecture = _agreed(sources, "modelspec.architecture", layout.architecture_begins) or layout.architecture
+        about["ss_base_model_version"] = version
+        about["ss_v2"] = str(version.startswith("sd_v2"))
+        about["modelspec.architecture"] = f"{architecture.partition('/')[0]}/lora"
         about["modelspec.sai_model_spec"] = "1.0.1"
     return about
+
+
+def _agreed(sources: Sequence[Mapping[str, str]], key: str, begins: str) -> str:
+    """The one value that all of `sources` have for `key`, if it begins like those of the family; else ""."""
+    values = {source.get(key, "") for source in sources}
+    return next(iter(values)) if len(values) == 1 and all(value.startswith(begins) for value in values) else ""
 
 
 def percent(error: float) -> str:

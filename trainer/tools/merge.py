@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     layout = one_layout([plain(file) for file, _ in files])
     layers, error = together(files, options.rank)
     precision = precision_name(options.precision, _widest([file for file, _ in files]))
-    metadata = {**_shared(files), **network_metadata(layout, layers)}
+    known = [file.metadata for file, _ in files]
+    metadata = {**_shared(files), **network_metadata(layout, layers, known)}
     sentence = "merge_exact" if options.rank is None else "merge_shortened"
     print(say(sentence, rank=_rank(layers), error=percent(error), precision=precision))
     written(out, kohya.write(out, layers, precision, metadata, layout))

@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     file = plain(open_lora(options.file))
     layers, error = resized(file, lambda change: options.rank or change.rank_for(options.keep))
     precision = precision_name(options.precision, file.precision)
-    metadata = {**file.metadata, **network_metadata(file.layout, layers)}
+    metadata = {**file.metadata, **network_metadata(file.layout, layers, [file.metadata])}
     ranks = sorted(layer.rank or 0 for layer in layers.values())
     print(say("resize_done", least=ranks[0], median=ranks[len(ranks) // 2], most=ranks[-1], error=percent(error)))
     written(out, kohya.write(out, layers, precision, metadata, file.layout))

@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 
-from trainer.tools.common import counted
+from tests.trainer.formats import made
+from trainer.formats import layouts
+from trainer.tools.common import counted, network_metadata
 
 
 def test_every_item_is_given_and_the_last_line_says_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,3 +32,25 @@ def test_an_item_counts_only_once_it_is_done(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == ""
     next(items)
     assert capsys.readouterr().out == "1/2 layers\n"
+
+
+V = {"ss_base_model_version": "sd_v2_v", "modelspec.architecture": "stable-diffusion-v2-768-v/lokr"}
+NOISE = {"ss_base_model_version": "sd_v2", "modelspec.architecture": "stable-diffusion-v2-512/lora"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "version", "architecture"),
+    [
+        ([V, V], "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
+        ([NOISE], "sd_v2", "stable-diffusion-v2-512/lora"),
+        ([V, NOISE], "sd_v2", "stable-diffusion-v2-768-v/lora"),
+        ([{"ss_base_model_version": "sdxl_base_v1-0"}], "sd_v2", "stable-diffusion-v2-768-v/lora"),
+        ([], "sd_v2", "stable-diffusion-v2-768-v/lora"),
+    ],
+)
+def test_a_file_is_for_the_model_that_its_sources_are_for(
+    sources: list[dict[str, str]], version: str, architecture: str
+) -> None:
+    found = network_metadata(layouts.SD2, made.sd15(), sources)
+    assert (found["ss_base_model_version"], found["modelspec.architecture"]) == (version, architecture)
+    assert found["ss_v2"] == "True"
