@@ -14,14 +14,18 @@ from trainer.run.folder import write_text
 def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     """Writes `given["text"]` as the caption of the picture `given["path"]`; gives `ok`, the caption and a message.
 
-    The path must carry the proof (`key`) that this process has shown that picture.
+    The path must carry the proof (`key`) that this process has shown that picture. With `given["all_lines"]` the text
+    is all lines of the file, else only the first one, and those below it, which nobody was shown, stay.
     """
-    path, text = pathlib.Path(str(given.get("path"))), " ".join(str(given.get("text")).split())
+    path, all_lines = pathlib.Path(str(given.get("path"))), given.get("all_lines") is True
     if not thumbs.is_signed(str(path), str(given.get("key"))) or not path.is_file():
         return {"ok": False, "message": say("captions.refused")}
+    typed = [line for line in (" ".join(line.split()) for line in str(given.get("text")).splitlines()) if line]
+    text = ("\n" if all_lines else " ").join(typed)
     try:
         target = caption_path(path)
-        write_text(target, text + "\n")
+        below = [] if all_lines or not text else _lines(target)[1:]
+        write_text(target, "\n".join([text, *below]) + "\n")
     except OSError as error:
         return {"ok": False, "message": say("captions.unsaved", reason=error.strerror or error)}
     return {"ok": True, "caption": text, "message": say("captions.saved", name=target.name)}
@@ -32,3 +36,11 @@ def caption_path(picture: pathlib.Path) -> pathlib.Path:
     held = listing(picture.parent)
     found = {path.suffix.lower(): path for path in reversed(held.files) if stem(path) == stem(picture)}
     return next((found[ending] for ending in EXTENSIONS if ending in found), picture.with_suffix(EXTENSIONS[0]))
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    """The lines of a caption file that say something; none where there is no file, or one that is no text."""
+    try:
+        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (FileNotFoundError, UnicodeDecodeError):
+        return []

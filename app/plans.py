@@ -119,7 +119,8 @@ def view(values: Values) -> tuple[str, str]:
         "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
         "problems": [{"level": p.level, "text": p.text, "advice": p.advice} for p in plan.problems],
     }
-    return _text(overview), _text({"folders": directories, "pictures": pictures[:MOST_PICTURES]})
+    grid = {"folders": directories, "pictures": pictures[:MOST_PICTURES], "all_lines": job.dataset.wildcards}
+    return _text(overview), _text(grid)
 
 
 def _text(value: Any) -> str:

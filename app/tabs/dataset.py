@@ -16,5 +16,7 @@ def build(form: Form) -> None:
     with parts.part("dataset.captions"):
         form.grid("dataset.trigger", "dataset.shuffle_captions", "dataset.keep_tokens")
         form.rest("dataset")
+    form.browsable("dataset.regularisation_folder", "folder")
+    form.browsable("dataset.mask_folder", "folder")
     pictures = island("dataset_grid", None, [captions.save_caption])
     form.on_change(plans.data_paths(), plans.view, overview, pictures)

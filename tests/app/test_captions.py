@@ -33,6 +33,29 @@ def test_an_ending_in_capitals_is_the_same_one(tmp_path: pathlib.Path) -> None:
     assert [path.read_text(encoding="utf-8") for path in tmp_path.glob("A.[Tt]*")] == ["new\n"]
 
 
+def test_lines_that_wildcards_choose_from_stay_lines(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    sent = {**given(tmp_path / "a.png", " a {black|white}  cat\n\n a dog \n"), "all_lines": True}
+    assert captions.save_caption(sent)["caption"] == "a {black|white} cat\na dog"
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "a {black|white} cat\na dog\n"
+
+
+def test_lines_that_were_not_shown_stay(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").write_text("a cat\n\na dog\n", encoding="utf-8-sig")
+    assert captions.save_caption(given(tmp_path / "a.png", "a white\ncat"))["caption"] == "a white cat"
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "a white cat\na dog\n"
+    captions.save_caption(given(tmp_path / "a.png", ""))
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "\n", "the second line must not become the caption"
+
+
+def test_a_caption_file_that_is_no_text_is_replaced(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").write_bytes(b"\x83l\x83R")
+    captions.save_caption(given(tmp_path / "a.png", "a cat"))
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "a cat\n"
+
+
 def test_an_unsigned_path_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").touch()
     for wrong in ({"key": "0"}, {"path": str(tmp_path / "b.png")}, {"path": None}):

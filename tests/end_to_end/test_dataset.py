@@ -70,6 +70,35 @@ def test_captions_are_text_and_can_be_changed(ui: Page, pictures: pathlib.Path) 
     assert ui.evaluate("window.hit") is None
 
 
+def test_all_lines_of_a_caption_are_shown_and_kept_with_wildcards(ui: Page, pictures: pathlib.Path) -> None:
+    caption = pictures / "2_dog" / "2.txt"
+    caption.write_text("a dog\nan {old|young} dog\n", encoding="utf-8")
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(pictures / "2_dog"))
+    ui.locator(".advanced-part:visible button.label-wrap").click()
+    ui.locator("#f-dataset-wildcards input").check()
+    tile = ui.locator("#dataset-grid .tile", has_text="young")
+    expect(tile).to_have_count(1)
+    tile.click()
+    dialog = ui.locator("#dataset-grid dialog")
+    expect(dialog.locator("textarea")).to_have_value("a dog\nan {old|young} dog")
+    dialog.locator("textarea").fill("a dog\nan {old|young|grey} dog")
+    dialog.locator("button.save").click()
+    expect(dialog.locator(".state")).to_contain_text("2.txt")
+    assert caption.read_text(encoding="utf-8") == "a dog\nan {old|young|grey} dog\n"
+    ui.keyboard.press("Escape")
+
+
+def test_all_folders_of_pictures_can_be_browsed_for(ui: Page) -> None:
+    open_tab(ui, "dataset")
+    ui.locator(".advanced-part:visible button.label-wrap").click()
+    for name in ("regularisation_folder", "mask_folder"):
+        ui.locator(f"#f-dataset-{name} .custom-button").click()
+        expect(ui.locator("#file-browser dialog")).to_be_visible()
+        ui.keyboard.press("Escape")
+        expect(ui.locator("#file-browser dialog")).to_be_hidden()
+
+
 def test_a_caption_is_kept_when_the_next_picture_is_shown(ui: Page, pictures: pathlib.Path) -> None:
     open_tab(ui, "dataset")
     ui.fill("#f-dataset-folder input", str(pictures / "2_dog"))
