@@ -45,6 +45,7 @@ THEIR_DEFAULTS: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
         "Adafactor": {"scale_parameter": True},
         "Lion": {"weight_decay": 0.0},
         "Lion8bit": {"weight_decay": 0.0},
+        "DAdaptLion": {"betas": [0.9, 0.99]},
     }
 )
 """What sd-scripts leaves to an optimizer's library where ours begins with another value."""

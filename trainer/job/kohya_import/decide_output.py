@@ -25,7 +25,7 @@ SAMPLERS: Mapping[str, tuple[str, bool]] = types.MappingProxyType(
 )
 PRECISIONS = types.MappingProxyType({"float": "fp32", "float32": "fp32", "no": "fp32"})
 _OPTIONS = re.compile(r"\s--(?=\w+(?:\s|$))")
-_LONGEST_NAME = 100
+_LONGEST_NAME_BYTES = 200
 
 
 def output(case: Case) -> Mapping[str, Verdict]:
@@ -41,7 +41,8 @@ def output(case: Case) -> Mapping[str, Verdict]:
 def _file_name(case: Case) -> Verdict:
     verdict = direct("output.name", case.raw("output_name"))
     name = str(verdict.to.get("output.name", ""))
-    plain = re.sub(r'[/\\:*?"<>|\x00-\x1f]+', "-", name).strip(". ")[:_LONGEST_NAME].strip(". ")
+    plain = re.sub(r'[/\\:*?"<>|\x00-\x1f]+', "-", name).strip(". ")
+    plain = plain.encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore").strip(". ")
     if verdict.heading != "taken" or plain == name:
         return verdict
     return lack("file_name", {"output.name": plain} if plain else {})

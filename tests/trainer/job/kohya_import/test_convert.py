@@ -326,6 +326,12 @@ def test_a_name_that_no_file_can_have_is_changed_and_said() -> None:
     assert heading(made, "output_name") == "unsupported"
 
 
+def test_a_name_is_as_long_as_it_can_be() -> None:
+    made = imported({"output_name": "猫" * 100})
+    assert value(made, "output.name") == "猫" * 66
+    assert heading(made, "output_name") == "unsupported"
+
+
 def test_a_model_that_has_moved_is_found() -> None:
     assert value(imported(MODERN), "model.base") == "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
@@ -484,7 +490,7 @@ def test_adafactor_and_lion_are_not_told_what_they_do_anyway() -> None:
     made = imported(
         {"optimizer": "DAdaptLion", "optimizer_args": "decouple=True", "unet_lr": 1, "text_encoder_lr": 0.5}
     )
-    assert value(made, "training.optimizer_args") == {}
+    assert value(made, "training.optimizer_args") == {"betas": [0.9, 0.99]}, "the library's own"
     assert value(made, "training.text_encoder_learning_rate") == 1
 
 
