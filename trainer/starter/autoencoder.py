@@ -1,11 +1,9 @@
 """The starter model's autoencoder: 128 px pictures to 16 × 16 latents of 8 channels."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.starter.course import Bench, Course
@@ -15,10 +13,8 @@ from trainer.starter.world import draw, random_scene
 LATENT_CHANNELS = 8
 KL_WEIGHT = 1e-4
 LATENT_NOISE = 0.15
-WORLD_SHARE = 0.4
+WORLD_SHARE = 0.5
 WHOLE_PICTURES_SHARE = 0.1
-# Batches that the first training did not see.
-DECODER_OFFSET = 1_000_000
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -60,22 +56,13 @@ def autoencoder_course(vae: AutoencoderKL, steps: int, bench: Bench) -> Course:
 
     def batch(step: int) -> Tensor:
         rng = np.random.default_rng((1, step, bench.crew.rank))
-        size_px, count = (64, 16) if step % DECODER_OFFSET < steps * (1 - WHOLE_PICTURES_SHARE) else (128, 4)
+        size_px, count = (64, 16) if step < steps * (1 - WHOLE_PICTURES_SHARE) else (128, 4)
         return picture_tensor([_crop(rng, size_px) for _ in range(max(1, count // bench.crew.size))])
 
     def loss(pictures: Tensor, generator: torch.Generator) -> Tensor:
         return reconstruction_loss(vae, as_signed(pictures, bench.device), generator)
 
     return Course("autoencoder", vae, batch, loss, steps, 1.2e-3, seed=1, half_on_cpu=True)
-
-
-def decoder_course(vae: AutoencoderKL, steps: int, bench: Bench) -> Course:
-    """Returns more training for the decoder alone: sharper pictures from the latents that the denoiser knows."""
-    first = autoencoder_course(vae, steps, bench)
-    decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv])
-    vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
-    return replace(first, name="decoder", module=decoder, batch=lambda step: first.batch(step + DECODER_OFFSET), seed=5)
 
 
 def reconstruction_loss(vae: AutoencoderKL, pictures: Tensor, generator: torch.Generator) -> Tensor:

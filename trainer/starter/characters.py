@@ -148,8 +148,8 @@ def robot() -> list[Part]:
     legs = mirrored([box((0.1, 0.62), (0.34, 0.9), 0.04, joint), box((0.06, 0.8), (0.44, 0.98), 0.08, foot)])
     ears = mirrored([box((0.58, -0.44), (0.8, -0.12), 0.06, (226, 58, 54))])
     head = box((-0.66, -0.66), (0.66, 0.14), 0.22, shell)
-    eyes = mirrored([oval((0.3, -0.3), (0.22, 0.22), (255, 214, 56)), oval((0.29, -0.28), (0.1, 0.1), INK)])
-    mouth = replace(box((-0.22, -0.06), (0.22, 0.04), 0.05, INK), edged=False)
+    eyes = mirrored([oval((0.3, -0.3), (0.25, 0.25), (255, 214, 56)), oval((0.29, -0.28), (0.09, 0.09), INK)])
+    mouth = replace(box((-0.24, -0.02), (0.24, 0.08), 0.05, INK), edged=False)
     body = box((-0.46, 0.16), (0.46, 0.74), 0.14, shell)
-    panel = box((-0.26, 0.28), (0.26, 0.58), 0.06, (52, 104, 214))
+    panel = box((-0.28, 0.27), (0.28, 0.6), 0.06, (52, 104, 214))
     return [*arms, *legs, body, panel, *antenna, *ears, head, *eyes, mouth]

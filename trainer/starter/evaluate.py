@@ -19,7 +19,7 @@ from trainer.starter.autoencoder import picture_tensor
 from trainer.starter.judge import Judge, JudgeUnfitError, trained_judge, verdicts
 from trainer.starter.world import BACKGROUNDS, PATTERNS, SIZES, Scene, caption, random_scene
 
-SAMPLE_STEPS, GUIDANCE, BATCH = 20, 4.0, 16
+SAMPLE_STEPS, GUIDANCE, BATCH = 20, 2.0, 16
 LEAST = {"background": 0.95, "colour": 0.90, "kind": 0.85}
 BASE_ROBOTS_AT_MOST = 0.10
 LEAST_WITH_LORA = {"robot": 0.80, "others": 0.80}

@@ -26,10 +26,16 @@ class DataSet:
 
 
 def robot_scenes() -> list[Scene]:
-    """Returns the robot on every background and pattern, mostly big."""
+    """Returns the robot on every background and pattern, more often big than small."""
     grounds = list(BACKGROUNDS)
     return [
-        Scene("robot", "", grounds[n * 3 % len(grounds)], PATTERNS[n % len(PATTERNS)], "small" if n % 4 == 3 else "big")
+        Scene(
+            "robot",
+            "",
+            grounds[n * 3 % len(grounds)],
+            PATTERNS[n % len(PATTERNS)],
+            "small" if n % 5 in (1, 3) else "big",
+        )
         for n in range(PICTURES)
     ]
 

@@ -236,11 +236,8 @@ def _settle(judge: Judge, pictures: Tensor) -> None:
 
 
 def _fingerprint(vae: AutoencoderKL, schooling: Schooling) -> str:
-    """Returns a short name for the judge that belongs to this autoencoder's latents.
-
-    The decoder is left out: more training of it alone does not make another judge necessary.
-    """
-    digest = hashlib.sha256(repr((schooling, HEADS, Judge())).encode())
+    """Returns a short name for the judge that belongs to this autoencoder and this world."""
+    digest = hashlib.sha256(repr((schooling, HEADS, COLOURS, BACKGROUNDS, Judge())).encode())
     for name, weight in sorted(vae.encoder.state_dict().items()):
         digest.update(name.encode() + weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -28,12 +28,12 @@ COLOURS: dict[str, RGB] = {
 }
 BACKGROUNDS: dict[str, RGB] = {
     "red": (226, 96, 92),
-    "orange": (250, 176, 100),
+    "orange": (244, 148, 60),
     "yellow": (252, 230, 128),
     "green": (130, 200, 130),
     "blue": (122, 176, 238),
     "purple": (176, 134, 214),
-    "pink": (250, 190, 214),
+    "pink": (250, 168, 204),
     "white": (244, 244, 240),
     "black": (52, 52, 60),
     "grey": (156, 160, 168),
@@ -161,7 +161,7 @@ def _parts(scene: Scene, rng: np.random.Generator) -> list[Part]:
 
 def _place(scene: Scene, rng: np.random.Generator, side_px: int) -> Placing:
     """Returns where the object stands, whole inside the picture."""
-    share = rng.uniform(0.68, 0.82) if scene.size == "big" else rng.uniform(0.5, 0.58)
+    share = rng.uniform(0.76, 0.88) if scene.size == "big" else rng.uniform(0.56, 0.64)
     room = (1 - share) / 2 * 0.8
     x, y = 0.5 + rng.uniform(-room, room), 0.5 + rng.uniform(-room, room)
     return Placing(x * side_px, y * side_px, share * side_px / 2, rng.uniform(-0.09, 0.09))
