@@ -93,6 +93,9 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
     try:
         # torch and diffusers take seconds to import: a person should see that something happens.
         tell(events.Stage(text=say("stage_program")))
+        # OpenMP's threads wait by spinning, and then stand still for seconds as soon as anything else, such as the
+        # browser, wants a processor. So short a spin costs nothing on a quiet machine.
+        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
         loop = importlib.import_module("trainer.engine.loop")
         write_job(run, job, versions())
         loop.train(job, run, tell)
