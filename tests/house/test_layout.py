@@ -40,9 +40,12 @@ def test_each_adapter_names_its_file() -> None:
 
 
 def called_from(folder: str, modules: frozenset[str]) -> set[str]:
-    """The other modules of trainer/<folder> that these import."""
-    known = [i for name in modules for i in imports(f"trainer/{folder}/{name}.py")]
-    found = {i.name.split(".")[2] for i in known if i.under(f"trainer.{folder}")}
+    """The other modules of trainer/<folder> that these import, themselves or through one another."""
+    found, new = set(modules), set(modules)
+    while new:
+        known = [i for name in new for i in imports(f"trainer/{folder}/{name}.py")]
+        new = {i.name.split(".")[2] for i in known if i.under(f"trainer.{folder}")} - found
+        found |= new
     return found - modules
 
 

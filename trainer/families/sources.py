@@ -12,13 +12,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
 
 from trainer.families.clip_diffusion import Loaded
+from trainer.families.tokenizers import clip
 from trainer.job.base_model import describe
 from trainer.job.facts import FAMILIES
 from trainer.job.settings import Model
 from trainer.job.trouble import Trouble
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
-_CLIP_TOKENIZER = "openai/clip-vit-large-patch14"
 _SCHEDULE_KEYS = (
     "num_train_timesteps",
     "beta_start",
@@ -99,16 +99,5 @@ def _from_file(path: pathlib.Path, model: Model) -> Loaded:
     common = {"config": configs, "dtype": torch.float32, "local_files_only": True}
     unet = UNet2DConditionModel.from_single_file(checkpoint, subfolder="unet", **common)
     vae = AutoencoderKL.from_single_file(checkpoint, subfolder="vae", **common)
-    return Loaded(
-        unet, vae, text_encoder, _tokenizer(model.tokenizer or _CLIP_TOKENIZER, model.family), _schedule(configs)
-    )
-
-
-def _tokenizer(source: str, family: str) -> CLIPTokenizer:
-    folder = pathlib.Path(source).expanduser()
-    subfolder = "tokenizer" if (folder / "tokenizer").is_dir() else ""
-    padding = {"pad_token": "!"} if "zero_padding" in FAMILIES[family].capabilities else {}
-    try:
-        return CLIPTokenizer.from_pretrained(source, subfolder=subfolder, model_max_length=77, **padding)
-    except (OSError, ValueError) as error:
-        raise Trouble("tokenizer_missing", reason=_first_line(error)) from error
+    padding = ("!",) if "zero_padding" in FAMILIES[model.family].capabilities else ()
+    return Loaded(unet, vae, text_encoder, clip(model.tokenizer, *padding), _schedule(configs))

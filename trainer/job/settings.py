@@ -42,7 +42,7 @@ class Model(Section):
     tokenizer: str = knob(
         "",
         "Tokenizer",
-        "A folder or Hugging Face id. Only for single files without a network: a checkpoint file holds no tokenizer.",
+        "For single files, which hold none. Empty: CLIP's own, which comes with the program. Else a folder or hub id.",
         level="advanced",
     )
     clip_skip: int = knob(
