@@ -4,7 +4,8 @@ PEFT does the arithmetic.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -12,7 +13,7 @@ from peft.tuners.lora.layer import LoraLayer
 from torch import nn
 
 from trainer.adapters.base import Injected, Layer, Target
-from trainer.job.facts import ADAPTERS
+from trainer.adapters.places import places
 from trainer.job.settings import Adapter
 
 _NAME = "default"
@@ -32,14 +33,12 @@ def inject(targets: Sequence[Target], settings: Adapter, seed: int) -> Injected:
 
 
 def _inject(target: Target, settings: Adapter) -> Iterator[tuple[str, Layer]]:
-    plain, spatial = adaptable(target, "conv_rank" in ADAPTERS[settings.type].capabilities)
+    found = places(target, settings)
     config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=[*plain, *spatial],
-        rank_pattern=dict.fromkeys(map(_exactly, spatial), settings.conv_rank),
-        alpha_pattern=dict.fromkeys(map(_exactly, spatial), settings.conv_alpha),
+        target_modules=[place.path for place in found],
+        rank_pattern=_pattern({place.path: place.rank for place in found}),
+        alpha_pattern=_pattern({place.path: place.alpha for place in found}),
     )
     inject_adapter_in_model(config, target.module, adapter_name=_NAME)
     for path, module in target.module.named_modules():
@@ -50,18 +49,9 @@ def _inject(target: Target, settings: Adapter) -> Iterator[tuple[str, Layer]]:
             yield path, Layer(tensors, float(module.lora_alpha[_NAME]), delta)
 
 
-def _exactly(path: str) -> str:
-    # PEFT matches these patterns as regular expressions at the end of a name.
-    return "^" + path.replace(".", r"\.")
-
-
-def adaptable(target: Target, convolutions: bool) -> tuple[list[str], list[str]]:
-    """Names of the linear and 1 × 1 layers, and of the larger convolutions, that are to be adapted."""
-    plain, spatial = [], []
-    classes = target.blocks | (target.conv_blocks if convolutions else frozenset())
-    inside = [path + "." for path, module in target.module.named_modules() if type(module).__name__ in classes]
-    for path, module in target.module.named_modules():
-        if not path.startswith(tuple(inside)) or not isinstance(module, nn.Linear | nn.Conv2d):
-            continue
-        (spatial if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1) else plain).append(path)
-    return plain, spatial
+def _pattern(values: Mapping[str, float]) -> dict[str, float]:
+    """One regular expression for all paths of a value: PEFT tries each of them on each layer."""
+    paths: dict[float, list[str]] = {}
+    for path, value in values.items():
+        paths.setdefault(value, []).append(re.escape(path))
+    return {f"^(?:{'|'.join(alike)})": value for value, alike in paths.items()}

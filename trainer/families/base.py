@@ -23,7 +23,7 @@ class Component:
 
     `name` is the canonical prefix of its layers' names ("unet", "text_encoder.text_model"). Adapters go into the
     linear and 1 × 1 layers inside modules whose class is in `blocks`, and, with convolutions, into all layers inside
-    those in `conv_blocks`.
+    those in `conv_blocks`; where less is wanted, only inside those in `attention` and `mlp`.
     """
 
     name: str
@@ -31,6 +31,8 @@ class Component:
     blocks: frozenset[str]
     conv_blocks: frozenset[str]
     learning_rate: float
+    attention: frozenset[str] = frozenset()
+    mlp: frozenset[str] = frozenset()
 
 
 class Parts(Protocol):

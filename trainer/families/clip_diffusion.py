@@ -31,7 +31,9 @@ from trainer.job.trouble import Trouble
 
 UNET_BLOCKS = frozenset({"Transformer2DModel"})
 UNET_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
-TEXT_BLOCKS = frozenset({"CLIPAttention", "CLIPMLP"})
+UNET_ATTENTION, UNET_MLP = frozenset({"Attention"}), frozenset({"FeedForward"})
+TEXT_ATTENTION, TEXT_MLP = frozenset({"CLIPAttention"}), frozenset({"CLIPMLP"})
+TEXT_BLOCKS = TEXT_ATTENTION | TEXT_MLP
 _SAMPLED_TOGETHER_PX = 2 * 512 * 512
 
 
@@ -62,12 +64,22 @@ class ClipDiffusion:
     @property
     def components(self) -> tuple[Component, ...]:
         """The denoiser and, if it is to learn, the text encoder."""
-        unet = Component("unet", self.unet, UNET_BLOCKS, UNET_CONV_BLOCKS, self.training.learning_rate)
+        unet = unet_component(self.unet, self.training.learning_rate)
         if not self.training.text_encoder:
             return (unet,)
         module = text_model(self.text_encoder)
         rate = self.training.text_encoder_learning_rate
-        return (unet, Component("text_encoder.text_model", module, TEXT_BLOCKS, frozenset(), rate))
+        return (unet, text_component("text_encoder.text_model", module, rate))
+
+
+def unet_component(module: nn.Module, learning_rate: float) -> Component:
+    """The denoiser as something to adapt."""
+    return Component("unet", module, UNET_BLOCKS, UNET_CONV_BLOCKS, learning_rate, UNET_ATTENTION, UNET_MLP)
+
+
+def text_component(name: str, module: nn.Module, learning_rate: float) -> Component:
+    """A CLIP text encoder as something to adapt."""
+    return Component(name, module, TEXT_BLOCKS, frozenset(), learning_rate, TEXT_ATTENTION, TEXT_MLP)
 
 
 @dataclasses.dataclass(frozen=True)

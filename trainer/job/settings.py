@@ -62,6 +62,13 @@ class Adapter(Section):
     type: Annotated[str, OneOf(*ADAPTERS)] = knob(
         "lora", "Adapter", "What is trained. LoCon also learns textures and line work."
     )
+    targets: Annotated[str, OneOf("auto", "attention", "attention_mlp", "linear", "convolutions")] = knob(
+        "auto",
+        "Adapted layers",
+        "attention alone · with the layers between (MLP) · all linear layers · with convolutions too. auto: linear for "
+        "LoRA, convolutions for the others.",
+        level="advanced",
+    )
     rank: int = knob(
         16, "Rank", "How much the adapter can hold. 8 to 32 suits most subjects; the file grows with it.", ge=1, le=1024
     )
@@ -78,6 +85,13 @@ class Adapter(Section):
     conv_alpha: float = knob(
         8.0, "Convolution alpha", "Alpha of the 3 × 3 convolution layers.", needs="conv_rank", gt=0, le=1024
     )
+    rank_stabilised: bool = knob(
+        False,
+        "Rank-stabilised",
+        "Scale by alpha / √rank, so that a high rank learns as strongly as a low one (rsLoRA). The file works "
+        "everywhere.",
+        level="advanced",
+    )
     dropout: float = knob(
         0.0,
         "Dropout",
@@ -86,6 +100,12 @@ class Adapter(Section):
         ge=0,
         lt=1,
     )
+
+    @pydantic.model_validator(mode="after")
+    def _convolutions_have_a_rank(self) -> Self:
+        if self.targets == "convolutions" and "conv_rank" not in ADAPTERS[self.type].capabilities:
+            raise fault("targets", "lora_has_no_convolutions")
+        return self
 
 
 class Samples(Section):

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from trainer.adapters.base import Layer
-from trainer.adapters.lora import adaptable
+from trainer.adapters.places import places
 from trainer.families import clip_diffusion as clip
 from trainer.families.base import Component
 from trainer.families.sources import CONFIGS
 from trainer.formats import kohya
 from trainer.formats.hashes import model_hash
+from trainer.job.settings import Adapter
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out_0")
 
@@ -66,12 +67,12 @@ def test_keys_at_full_size_are_kohyas(family: str, text_layers: int) -> None:
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config(family, "unet"))
         text = CLIPTextModel(CLIPTextConfig(**config(family, "text_encoder")))
-    unet_part = Component("unet", unet, clip.UNET_BLOCKS, clip.UNET_CONV_BLOCKS, 1e-4)
-    text_part = Component("text_encoder.text_model", clip.text_model(text), clip.TEXT_BLOCKS, frozenset(), 1e-4)
+    unet_part = clip.unet_component(unet, 1e-4)
+    text_part = clip.text_component("text_encoder.text_model", clip.text_model(text), 1e-4)
 
     def keys(part: Component, convolutions: bool) -> list[str]:
-        plain, spatial = adaptable(part, convolutions)
-        return [kohya.key(f"{part.name}.{path}") for path in plain + spatial]
+        found = places(part, Adapter(type="locon" if convolutions else "lora"))
+        return [kohya.key(f"{part.name}.{place.path}") for place in found]
 
     assert sorted(keys(unet_part, False)) == sorted(unet_keys())
     assert sorted(keys(unet_part, True)) == sorted(unet_keys() | convolution_keys())
