@@ -40,6 +40,8 @@ def make(spec: Spec, value: Any) -> Any:
         return gr.Radio(choices, **common) if short else gr.Dropdown(choices, filterable=False, **common)
     if spec.kind == "lines":
         return gr.Textbox(lines=6, max_lines=16, **common)
+    if spec.kind == "numbers":
+        return gr.Textbox(lines=1, max_lines=8, **common)
     if spec.kind in ("whole", "number") and not _as_text(spec):
         return gr.Number(step=_arrow_step(spec), **common)
     return gr.Textbox(max_lines=1, **common)
@@ -49,6 +51,8 @@ def shown(spec: Spec, value: Any) -> Any:
     """The setting's `value` as its widget shows it."""
     if spec.kind == "lines":
         return "\n".join(value)
+    if spec.kind == "numbers":
+        return ", ".join(f"{number:g}" for number in value)
     if spec.kind == "pairs":
         return fields.write_pairs(value)
     return short_number(value) if _as_text(spec) else value
@@ -58,7 +62,7 @@ def read(spec: Spec, given: Any) -> Any:
     """What the widget gives as a value for the declaration to judge; full-width digits are read like others."""
     if spec.kind == "pairs":
         return fields.read_pairs(unicodedata.normalize("NFKC", given or ""))
-    if _as_text(spec):
+    if spec.kind == "numbers" or _as_text(spec):
         return unicodedata.normalize("NFKC", given or "")
     return "" if given is None and spec.kind in ("text", "lines") else given
 

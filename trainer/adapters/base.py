@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
+from trainer.job.blocks import Block
 from trainer.job.facts import ADAPTERS
 from trainer.job.settings import Adapter
 
@@ -26,6 +27,10 @@ class Target(Protocol):
     def attention(self) -> frozenset[str]: ...
     @property
     def mlp(self) -> frozenset[str]: ...
+    @property
+    def block_of(self) -> Callable[[str], Block | None]: ...
+    @property
+    def block_rates(self) -> Sequence[float]: ...
 
 
 @dataclasses.dataclass(frozen=True)

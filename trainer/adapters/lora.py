@@ -34,6 +34,8 @@ def inject(targets: Sequence[Target], settings: Adapter, seed: int) -> Injected:
 
 def _inject(target: Target, settings: Adapter) -> Iterator[tuple[str, Layer]]:
     found = places(target, settings)
+    if not found:
+        return
     config = LoraConfig(
         lora_dropout=settings.dropout,
         target_modules=[place.path for place in found],

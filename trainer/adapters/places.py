@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from trainer.adapters.base import Target
+from trainer.job.blocks import Block, of_block
 from trainer.job.facts import ADAPTERS
 from trainer.job.settings import Adapter
 
@@ -29,14 +30,24 @@ class Place:
 
 
 def places(target: Target, settings: Adapter) -> list[Place]:
-    """The layers of `target` that the settings choose, in the model's order."""
+    """The layers of `target` that the settings choose, in the model's order.
+
+    A block whose rank or learning rate is 0 has none, since what does not learn would only make the file larger.
+    """
     found = []
     for path, module in _chosen(target, targets(settings)):
-        rank, alpha = (
-            (settings.conv_rank, settings.conv_alpha) if is_spatial(module) else (settings.rank, settings.alpha)
-        )
+        block = target.block_of(path)
+        if of_block(settings.block_ranks, block) == 0 or of_block(target.block_rates, block) == 0:
+            continue
+        rank, alpha = (settings.conv_rank, settings.conv_alpha) if is_spatial(module) else _of_block(settings, block)
         found.append(Place(path, module, rank, _stored_alpha(rank, alpha, settings)))
     return found
+
+
+def _of_block(settings: Adapter, block: Block | None) -> tuple[int, float]:
+    """Rank and alpha of linear and 1 × 1 layers; larger convolutions have their own for all blocks."""
+    rank, alpha = of_block(settings.block_ranks, block), of_block(settings.block_alphas, block)
+    return settings.rank if rank is None else int(rank), settings.alpha if alpha is None else alpha
 
 
 def targets(settings: Adapter) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -15,6 +14,7 @@ from trainer.engine import cache, checkpoint, device, schedules
 from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
 from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
+from trainer.engine.groups import groups
 from trainer.engine.metadata import About, metadata
 from trainer.engine.receipt import largest_error
 from trainer.engine.sampling import Moment, draw_samples
@@ -53,7 +53,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             loss = one_step(session, step, together)
             step += 1
             losses.append(loss)
-            tell(step_event(step, epoch, loss, session.learner.optimizer))
+            tell(session.step_event(step, epoch, loss))
             stopping = place.agreed(place.is_main and take_request(run, "stop"))
             if stopping or step == steps:
                 break
@@ -152,6 +152,19 @@ class Session:
         self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size, **proof))
         return file
 
+    def step_event(self, step: int, epoch: int, loss: float) -> events.Step:
+        """The event of step `step` (from 1): the rates of whole components, with what the optimizer finds by itself.
+
+        What blocks and LoRA+ make of them is not in it.
+        """
+        factor = schedules.factor(self.job.training, step - 1, self.steps)
+        found = self.learner.optimizer.param_groups[0].get("d", 1.0)
+        rates = [part.learning_rate * factor * found for part in self.parts.components]
+        text_rate = rates[1] if len(rates) > 1 else None
+        return events.Step(
+            step=step, epoch=epoch, loss=loss, learning_rate=rates[0], text_encoder_learning_rate=text_rate
+        )
+
     def sample(self, moment: Moment) -> None:
         """Draws the samples of one moment."""
         with self.learner.learned():
@@ -210,13 +223,12 @@ def lengths(job: Job, plan: Plan, processes: int) -> tuple[int, int]:
 
 
 def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Device) -> Learner:
-    """The optimizer over one parameter group a component; `base_lr` is the rate that the schedule multiplies."""
-    groups: list[dict[str, Any]] = [
-        {"params": list(injected.parameters[part.name]), "lr": part.learning_rate, "base_lr": part.learning_rate}
-        for part in parts.components
-    ]
+    """The optimizer over all that learns. Raises Trouble when nothing does."""
+    learning = groups(parts.components, injected, job.training)
+    if not learning:
+        raise Trouble("no_layers")
     settings = OPTIMIZERS[job.training.optimizer](**job.training.optimizer_args)
-    optimizer = place.accelerator.prepare_optimizer(settings.build(groups))
+    optimizer = place.accelerator.prepare_optimizer(settings.build(learning))
     return Learner(injected, optimizer, place.accelerator.scaler, settings.averages)
 
 
@@ -239,10 +251,3 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
     left = without(found, broken, job.dataset)
     # In place of a broken regularisation picture one may be shown that nobody wanted before.
     return encode(job, left, encoder, run, tell) if left.regularisation else (left, supplies)
-
-
-def step_event(step: int, epoch: int, loss: float, optimizer: Any) -> events.Step:
-    """The event of a step; the rates are those in force, with what a self-tuning optimizer multiplies them by."""
-    rates = [group["lr"] * group.get("d", 1.0) for group in optimizer.param_groups]
-    text_rate = rates[1] if len(rates) > 1 else None
-    return events.Step(step=step, epoch=epoch, loss=loss, learning_rate=rates[0], text_encoder_learning_rate=text_rate)

@@ -5,7 +5,7 @@ A family is a module `trainer/families/<name>.py` with these functions; the file
 
 import dataclasses
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
+from trainer.job.blocks import Block, outside
 from trainer.job.settings import Job
 
 
@@ -23,7 +24,9 @@ class Component:
 
     `name` is the canonical prefix of its layers' names ("unet", "text_encoder.text_model"). Adapters go into the
     linear and 1 × 1 layers inside modules whose class is in `blocks`, and, with convolutions, into all layers inside
-    those in `conv_blocks`; where less is wanted, only inside those in `attention` and `mlp`.
+    those in `conv_blocks`; where less is wanted, only inside those in `attention` and `mlp`. `block_of` tells in which
+    of Kohya's blocks a layer is by its path in `module`, None outside of a UNet; what is in a block learns at
+    `learning_rate` times its number in `block_rates`, where there are any, and not at all at 0.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Component:
     learning_rate: float
     attention: frozenset[str] = frozenset()
     mlp: frozenset[str] = frozenset()
+    block_of: Callable[[str], Block | None] = outside
+    block_rates: Sequence[float] = ()
 
 
 class Parts(Protocol):

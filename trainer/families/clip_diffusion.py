@@ -25,6 +25,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from trainer.engine import denoising, objective
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
+from trainer.families import blocks
 from trainer.families.base import Batch, Component, SampleRequest
 from trainer.job.settings import Job, Training
 from trainer.job.trouble import Trouble
@@ -65,6 +66,7 @@ class ClipDiffusion:
     def components(self) -> tuple[Component, ...]:
         """The denoiser and, if it is to learn, the text encoder."""
         unet = unet_component(self.unet, self.training.learning_rate)
+        unet = dataclasses.replace(unet, block_of=blocks.sd, block_rates=self.training.block_learning_rates)
         if not self.training.text_encoder:
             return (unet,)
         module = text_model(self.text_encoder)

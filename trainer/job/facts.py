@@ -11,7 +11,7 @@ class FamilyFacts:
 
     `capabilities` is what settings ask for with `needs=` ("zero_padding": captions are padded with token 0, not with
     the end token); `base_model_version` and `architectures` (by what the model predicts) are what files' metadata call
-    the family.
+    the family; `blocks` is how many blocks Kohya's scripts count in the UNet.
     """
 
     name: str
@@ -20,6 +20,7 @@ class FamilyFacts:
     capabilities: frozenset[str]
     base_model_version: str
     architectures: Mapping[str, str]
+    blocks: int = 25
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trainer.job.sentences import sentence
 from trainer.job.settings import Job, OneOf
 from trainer.job.words import say
 
-Kind = Literal["whole", "number", "switch", "text", "choice", "lines", "pairs"]
+Kind = Literal["whole", "number", "switch", "text", "choice", "lines", "numbers", "pairs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +75,16 @@ def specs() -> Mapping[str, Spec]:
 def _spec(path: str, field: FieldInfo) -> Spec:
     low, high = _bounds(field.metadata)
     choices = next((rule.choices for rule in field.metadata if isinstance(rule, OneOf)), ())
-    kind: Kind = "choice" if choices else _KINDS[typing.get_origin(field.annotation) or field.annotation]
+    kind: Kind = "choice" if choices else _kind(field.annotation)
     extra = typing.cast(dict[str, str], field.json_schema_extra)
     words = (path, str(field.title), str(field.description))
     return Spec(*words, kind, field.default, choices=choices, minimum=low, maximum=high, **extra)
+
+
+def _kind(annotation: Any) -> Kind:
+    if typing.get_origin(annotation) is list and typing.get_args(annotation) != (str,):
+        return "numbers"
+    return _KINDS[typing.get_origin(annotation) or annotation]
 
 
 _KINDS: Mapping[Any, Kind] = types.MappingProxyType(

@@ -1,5 +1,6 @@
 """What the sections of a job are made of: a setting with the words that a person reads of it, and a frozen section."""
 
+import re
 from typing import Any
 
 import pydantic
@@ -15,6 +16,17 @@ def knob(default: Any, title: str, help: str, **rules: Any) -> Any:
     """
     extra = {name: rules.pop(name, empty) for name, empty in (("unit", ""), ("level", "basic"), ("needs", ""))}
     return pydantic.Field(default, title=title, description=help, json_schema_extra=extra, **rules)
+
+
+def _numbers(given: Any) -> Any:
+    """What a person types ("1, 1, 0.5", or one number a line) as a list; a single number too."""
+    if isinstance(given, str):
+        return [part for part in re.split(r"[\s,;、]+", given.strip("[]() \t\r\n")) if part]
+    return [given] if isinstance(given, int | float) and not isinstance(given, bool) else given
+
+
+Numbers = pydantic.BeforeValidator(_numbers)
+"""The rule that a list of numbers may be given as text."""
 
 
 class OneOf:

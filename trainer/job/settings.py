@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
+from trainer.job.blocks import check_length
 from trainer.job.dataset_section import Dataset
 from trainer.job.facts import ADAPTERS, FAMILIES
-from trainer.job.knobs import OneOf, Section, fault, knob
+from trainer.job.knobs import Numbers, OneOf, Section, fault, knob
 from trainer.job.prompts import read_prompt
 from trainer.job.training_section import Training
 from trainer.job.words import say
@@ -100,6 +101,29 @@ class Adapter(Section):
         ge=0,
         lt=1,
     )
+    block_ranks: Annotated[list[Annotated[int, pydantic.Field(ge=0, le=1024)]], Numbers] = knob(
+        [],
+        "Rank per block",
+        "Ranks of the UNet's blocks instead of Rank: 3 numbers for down, mid and up, or as many as Kohya's scripts "
+        "count blocks (25; SDXL: 23). A block of rank 0 is not trained. Empty: off.",
+        level="advanced",
+    )
+    block_alphas: Annotated[list[Annotated[float, pydantic.Field(ge=0, le=1024)]], Numbers] = knob(
+        [],
+        "Alpha per block",
+        "Alphas of the UNet's blocks instead of Alpha, in the same form. Empty: off.",
+        level="advanced",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _alphas_of_trained_blocks(self) -> Self:
+        if any(alpha == 0 for alpha in self.block_alphas):
+            ranks = (
+                self.block_ranks if len(self.block_ranks) == len(self.block_alphas) else [1] * len(self.block_alphas)
+            )
+            if any(rank and not alpha for rank, alpha in zip(ranks, self.block_alphas, strict=True)):
+                raise fault("block_alphas", "block_alpha_zero")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _convolutions_have_a_rank(self) -> Self:
@@ -194,6 +218,15 @@ class Job(Section):
     training: Training = Training()
     samples: Samples = Samples()
     output: Output = Output()
+
+    @pydantic.model_validator(mode="after")
+    def _as_many_as_blocks(self) -> Self:
+        lists = {"adapter": ("block_ranks", "block_alphas"), "training": ("block_learning_rates",)}
+        for section, name in ((section, name) for section, names in lists.items() for name in names):
+            part = getattr(self, section)
+            title = str(type(part).model_fields[name].title)
+            check_length(f"{section}.{name}", title, getattr(part, name), self.model.family)
+        return self
 
     @pydantic.model_validator(mode="after")
     def _loss_of_the_prediction(self) -> Self:

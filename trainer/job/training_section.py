@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 import pydantic
 
-from trainer.job.knobs import OneOf, Section, fault, knob
+from trainer.job.knobs import Numbers, OneOf, Section, fault, knob
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.sentences import sentence
 
@@ -56,6 +56,30 @@ class Training(Section):
         needs="text_encoder",
         gt=0,
         le=10,
+    )
+    block_learning_rates: Annotated[list[Annotated[float, pydantic.Field(ge=0, le=1000)]], Numbers] = knob(
+        [],
+        "Learning rate per block",
+        "What the learning rate is multiplied by in the UNet's blocks: 3 numbers for down, mid and up, or as many as "
+        "Kohya's scripts count blocks (25; SDXL: 23). A block at 0 is not trained. Empty: off.",
+        level="advanced",
+    )
+    loraplus_ratio: float = knob(
+        0.0,
+        "LoRA+ ratio",
+        "The half of the adapter that begins at zero learns this many times faster; 16 is common. 0: off.",
+        level="advanced",
+        ge=0,
+        le=1000,
+    )
+    loraplus_text_encoder_ratio: float = knob(
+        0.0,
+        "LoRA+ ratio of the text encoder",
+        "The same for the text encoder. 0: as LoRA+ ratio; 1: not there.",
+        level="advanced",
+        needs="text_encoder",
+        ge=0,
+        le=1000,
     )
     precision: Annotated[str, OneOf("no", "fp16", "bf16")] = knob(
         "no", "Mixed precision", "bf16 on an RTX 30 or newer, fp16 on older cards, no on a Mac or a CPU."
@@ -277,6 +301,17 @@ class Training(Section):
         if differ and OPTIMIZERS[self.optimizer].one_learning_rate:
             values = {"optimizer": self.optimizer, "value": self.learning_rate}
             raise fault("text_encoder_learning_rate", "one_learning_rate", **values)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _one_rate_for_all_parts(self) -> Self:
+        if not OPTIMIZERS[self.optimizer].one_learning_rate:
+            return self
+        if any(rate not in (0, 1) for rate in self.block_learning_rates):
+            raise fault("block_learning_rates", "one_block_rate", optimizer=self.optimizer)
+        for name in ("loraplus_ratio", "loraplus_text_encoder_ratio"):
+            if getattr(self, name) not in (0, 1):
+                raise fault(name, "no_loraplus", optimizer=self.optimizer)
         return self
 
     @pydantic.model_validator(mode="after")

@@ -181,3 +181,47 @@ def test_the_schema_is_the_one_written_down() -> None:
 def test_the_settings_need_no_heavy_library() -> None:
     code = "import sys, trainer.job.presets, trainer.check; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("typed", ["1, 0.5,0", "1\n0.5\n0", "[1, 0.5, 0]", [1, 0.5, 0], "1　0.5 0"])
+def test_lists_of_numbers_are_read_as_people_write_them(typed: Any) -> None:
+    assert parse({"training": {"block_learning_rates": typed}}).training.block_learning_rates == [1.0, 0.5, 0.0]
+
+
+def test_a_list_of_numbers_can_be_set_on_the_command_line() -> None:
+    data = with_sets({}, ["adapter.block_ranks=8,4,2", "training.block_learning_rates=[1, 1, 0]"])
+    job = parse(data)
+    assert (job.adapter.block_ranks, job.training.block_learning_rates) == ([8, 4, 2], [1.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("name", ["block_ranks", "block_alphas"])
+@pytest.mark.parametrize("count", [1, 2, 23, 24, 26])
+def test_a_wrong_number_of_blocks_is_said_with_the_right_ones(name: str, count: int) -> None:
+    said = messages({"adapter": {name: [4] * count}})[f"adapter.{name}"]
+    assert said.endswith(f"has 3 parts or 25 blocks, but there are {count} numbers: write 3 or 25 of them")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "path", "text"),
+    [
+        ("adapter", {"block_ranks": "8, x, 8"}, "adapter.block_ranks", "Rank per block: must be a whole number"),
+        ("adapter", {"block_ranks": [-1, 1, 1]}, "adapter.block_ranks", "Rank per block: must be at least 0"),
+        ("adapter", {"block_alphas": [1, 0, 1]}, "adapter.block_alphas", "Alpha per block: a block that is trained"),
+        (
+            "training",
+            {"optimizer": "Prodigy", "text_encoder": False, "block_learning_rates": [1, 0.5, 0]},
+            "training.block_learning_rates",
+            "Prodigy finds one learning rate for everything, so a block is trained at 1 or not at all",
+        ),
+        (
+            "training",
+            {"optimizer": "DAdaptAdam", "text_encoder": False, "loraplus_ratio": 16},
+            "training.loraplus_ratio",
+            "DAdaptAdam finds one learning rate for everything, so LoRA+ cannot be used",
+        ),
+    ],
+)
+def test_what_blocks_cannot_be_is_said_in_a_sentence(
+    section: str, values: dict[str, Any], path: str, text: str
+) -> None:
+    assert messages({section: values})[path].startswith(text)
