@@ -11,13 +11,15 @@ from trainer.adapters.base import Injected, adapter
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
 from trainer.engine import cache, checkpoint, device, schedules
+from trainer.engine.base_hashes import hashing
 from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
 from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
 from trainer.engine.groups import groups
-from trainer.engine.metadata import About, metadata
+from trainer.engine.metadata import About, metadata, optimizer_name
 from trainer.engine.receipt import largest_error
 from trainer.engine.sampling import Moment, draw_samples
+from trainer.engine.thumbnail import thumbnail
 from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya
 from trainer.job.optimizers import OPTIMIZERS
@@ -63,10 +65,9 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             tell(events.Epoch(epoch=epoch, step=step, loss=sum(losses) / len(losses)))
             losses = []
             if place.is_main:
-                if last or due(epoch, job.output.save_every_epochs):
-                    session.save(moment, None if last else f"{epoch:06d}")
-                if job.samples.every_epochs and (last or due(epoch, job.samples.every_epochs)):
-                    session.sample(moment)
+                saving = last or due(epoch, job.output.save_every_epochs)
+                sampling = job.samples.every_epochs > 0 and (last or due(epoch, job.samples.every_epochs))
+                session.keep(moment, None if last else f"{epoch:06d}", saving, sampling)
         if place.is_main:
             checkpoint.save(run, session.learner, Progress(step, tuple(losses)))
 
@@ -137,6 +138,21 @@ class Session:
     steps: int
     per_epoch: int
 
+    def keep(self, moment: Moment, ending: str | None, saving: bool, sampling: bool) -> None:
+        """Saves and samples where it is time to; a file that is to show its sample is written after it, come what may.
+
+        Raises Trouble like `save`.
+        """
+        shown_first = sampling and saving and self.job.output.thumbnail
+        try:
+            if shown_first:
+                self.sample(moment)
+        finally:
+            if saving:
+                self.save(moment, ending)
+        if sampling and not shown_first:
+            self.sample(moment)
+
     def save(self, moment: Moment, ending: str | None) -> str:
         """Writes `<name>-<ending>.safetensors`, or the final file when it is None; its path in the run folder.
 
@@ -144,7 +160,7 @@ class Session:
         """
         path = self.run.weights_file(self.job.output.name, ending)
         injected = self.learner.injected
-        about = metadata(self.about, injected, moment)
+        about = metadata(self.about, injected, moment, thumbnail(self.job, self.run, moment.epoch))
         with self.learner.learned():
             size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
             proof = {"verified": True, "largest_relative_error": largest_error(path, injected)}
@@ -191,7 +207,18 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
 
     progress = checkpoint.load(run, learner)
     steps, per_epoch = lengths(job, plan, place.processes)
-    about = About(job, found, plan, parts.prediction, time.time())
+    about = About(
+        job,
+        found,
+        plan,
+        parts.prediction,
+        time.time(),
+        steps,
+        per_epoch,
+        place.processes,
+        optimizer_name(learner.optimizer, job.training.optimizer_args),
+        hashing(job.model.base if place.is_main else ""),
+    )
     tell(
         events.Started(
             name=job.output.name,

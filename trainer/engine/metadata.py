@@ -1,14 +1,24 @@
-"""The metadata of a LoRA file: the `ss_*` keys that Kohya's scripts write and other programs show, and modelspec."""
+"""The metadata of a LoRA file: the `ss_*` keys that Kohya's scripts write and other programs show, and modelspec.
+
+Counts are those of the whole training, however many processes share it, but where a name says otherwise.
+"""
 
 import dataclasses
 import datetime
+import math
+import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
 
 from trainer.adapters.base import Injected
+from trainer.dataset import buckets
 from trainer.dataset.captions import tag_frequency
 from trainer.dataset.plan import Plan
 from trainer.dataset.scan import Scan, Subset
+from trainer.engine.modelspec import modelspec
 from trainer.engine.sampling import Moment
 from trainer.engine.schedules import warmup_steps
 from trainer.formats.kohya import text
@@ -18,49 +28,91 @@ from trainer.job.settings import Job, Training
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What the metadata is made from, besides the moment of saving."""
+    """What the metadata is made from, besides the moment of saving.
+
+    `steps` are optimizer steps in all; `processes` share the batches of each. `base_hashes` gives the metadata of the
+    base model's file, and waits until they are known. `session` is a number that no other run has.
+    """
 
     job: Job
     scan: Scan
     plan: Plan
     prediction: str
     started: float
+    steps: int
+    per_epoch: int
+    processes: int
+    optimizer: str
+    base_hashes: Callable[[], Mapping[str, str]]
+    session: int = dataclasses.field(default_factory=lambda: uuid.uuid4().int % 2**32)
 
 
-def metadata(about: About, injected: Injected, moment: Moment) -> dict[str, str]:
+def metadata(about: About, injected: Injected, moment: Moment, thumbnail: str = "") -> dict[str, str]:
     """Every key with its value as text; facts of the job, of the data set and of this moment."""
-    values = {**_training(about, moment), **_dataset(about), **_network(about.job, injected), **_modelspec(about)}
-    return {name: text(value) for name, value in values.items()}
+    job = about.job
+    values = {
+        **_run(about, moment),
+        **_base(about),
+        **_training(about),
+        **_objective(job.training),
+        **_dataset(about),
+        **_network(job, injected),
+    }
+    named = {name: text(value) for name, value in values.items()}
+    return {**named, **about.base_hashes(), **modelspec(job, about.prediction, thumbnail)}
 
 
-def _training(about: About, moment: Moment) -> Mapping[str, object]:
-    job, training = about.job, about.job.training
-    family = FAMILIES[job.model.family]
+def optimizer_name(optimizer: torch.optim.Optimizer, args: Mapping[str, object]) -> str:
+    """`module.Class(name=value,…)`, as Kohya's scripts name what they train with."""
+    given = ",".join(f"{name}={value}" for name, value in args.items())
+    kind = type(getattr(optimizer, "optimizer", optimizer))
+    return f"{kind.__module__}.{kind.__qualname__}" + (f"({given})" if given else "")
+
+
+def _run(about: About, moment: Moment) -> Mapping[str, object]:
+    output = about.job.output
     return {
-        "ss_output_name": job.output.name,
+        "ss_session_id": about.session,
+        "ss_output_name": output.name,
+        "ss_training_comment": output.description or None,
         "ss_training_started_at": about.started,
         "ss_training_finished_at": datetime.datetime.now().timestamp(),
-        "ss_sd_model_name": pathlib.PurePath(job.model.base).name,
+        "ss_epoch": moment.epoch,
+        "ss_steps": moment.step,
+        "ss_num_epochs": math.ceil(about.steps / about.per_epoch),
+        "ss_max_train_steps": about.steps,
+    }
+
+
+def _base(about: About) -> Mapping[str, object]:
+    model, family = about.job.model, FAMILIES[about.job.model.family]
+    is_file = os.path.exists(os.path.expanduser(model.base))
+    return {
+        "ss_sd_model_name": pathlib.PurePath(model.base).name if is_file else model.base,
         "ss_base_model_version": family.base_model_version + ("_v" if about.prediction == "v" else ""),
         "ss_v2": "zero_padding" in family.capabilities,
-        "ss_clip_skip": job.model.clip_skip if "clip_skip" in family.capabilities else None,
+        "ss_clip_skip": model.clip_skip if "clip_skip" in family.capabilities else None,
+        "ss_max_token_length": None,
+    }
+
+
+def _training(about: About) -> Mapping[str, object]:
+    training = about.job.training
+    return {
         "ss_learning_rate": training.learning_rate,
         "ss_unet_lr": training.learning_rate,
         "ss_text_encoder_lr": training.text_encoder_learning_rate if training.text_encoder else None,
-        "ss_optimizer": training.optimizer,
+        "ss_optimizer": about.optimizer,
         "ss_lr_scheduler": training.schedule,
-        "ss_lr_warmup_steps": warmup_steps(training, about.plan.steps),
-        "ss_epoch": moment.epoch,
-        "ss_steps": moment.step,
-        "ss_num_epochs": about.plan.epochs,
-        "ss_max_train_steps": about.plan.steps,
+        "ss_lr_warmup_steps": warmup_steps(training, about.steps),
         "ss_gradient_accumulation_steps": training.gradient_accumulation,
         "ss_gradient_checkpointing": training.gradient_checkpointing,
         "ss_mixed_precision": training.precision,
+        "ss_full_fp16": False,
+        "ss_cache_latents": True,
         "ss_max_grad_norm": training.max_grad_norm,
         "ss_seed": training.seed,
         "ss_prior_loss_weight": training.prior_loss_weight,
-        **_objective(training),
     }
 
 
@@ -86,8 +138,8 @@ def _objective(training: Training) -> Mapping[str, object]:
 
 
 def _dataset(about: About) -> Mapping[str, object]:
-    settings, plan = about.job.dataset, about.plan
-    buckets = {
+    settings, plan, training = about.job.dataset, about.plan, about.job.training
+    rows = {
         str(n): {"resolution": [row.width_px, row.height_px], "count": row.repeated} for n, row in enumerate(plan.rows)
     }
     scan = about.scan
@@ -97,9 +149,9 @@ def _dataset(about: About) -> Mapping[str, object]:
     return {
         "ss_num_train_images": plan.repeated - plan.regularisation,
         "ss_num_reg_images": plan.regularisation,
-        "ss_num_batches_per_epoch": plan.batches_per_epoch,
-        "ss_batch_size_per_device": about.job.training.batch_size,
-        "ss_total_batch_size": about.job.training.batch_size,
+        "ss_num_batches_per_epoch": math.ceil(plan.batches_per_epoch / about.processes),
+        "ss_batch_size_per_device": training.batch_size,
+        "ss_total_batch_size": training.batch_size * training.gradient_accumulation * about.processes,
         "ss_resolution": f"({settings.resolution}, {settings.resolution})",
         "ss_enable_bucket": settings.buckets,
         "ss_bucket_no_upscale": not settings.upscale,
@@ -112,7 +164,7 @@ def _dataset(about: About) -> Mapping[str, object]:
         "ss_caption_dropout_rate": settings.caption_dropout,
         "ss_caption_dropout_every_n_epochs": settings.caption_dropout_every_epochs,
         "ss_caption_tag_dropout_rate": settings.tag_dropout,
-        "ss_bucket_info": {"buckets": buckets},
+        "ss_bucket_info": {"buckets": rows, "mean_img_ar_error": _aspect_error(about)},
         "ss_dataset_dirs": _folders(scan.subsets),
         "ss_reg_dataset_dirs": _folders(scan.regularisation),
         "ss_tag_frequency": frequency,
@@ -121,6 +173,16 @@ def _dataset(about: About) -> Mapping[str, object]:
 
 def _captions(subsets: Sequence[Subset]) -> Mapping[str, list[str]]:
     return {subset.name: [picture.caption for picture in subset.pictures] for subset in subsets}
+
+
+def _aspect_error(about: About) -> float:
+    """How much the pictures' width ÷ height differs from that of their buckets, on average."""
+    pictures = [picture for subset in (*about.scan.subsets, *about.scan.regularisation) for picture in subset.pictures]
+    errors = []
+    for picture in pictures:
+        width, height = buckets.choose(picture.width_px, picture.height_px, about.job.dataset)
+        errors.append(abs(width / height - picture.width_px / picture.height_px))
+    return math.fsum(errors) / max(1, len(errors))
 
 
 def _folders(subsets: Sequence[Subset]) -> dict[str, object]:
@@ -137,18 +199,4 @@ def _network(job: Job, injected: Injected) -> Mapping[str, object]:
         "ss_network_dropout": job.adapter.dropout or None,
         "ss_network_args": args,
         "lora_atelier_layers": len(injected.layers),
-    }
-
-
-def _modelspec(about: About) -> Mapping[str, object]:
-    job = about.job
-    return {
-        "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": f"{FAMILIES[job.model.family].architectures[about.prediction]}/lora",
-        "modelspec.implementation": "diffusers",
-        "modelspec.title": job.output.name,
-        "modelspec.resolution": f"{job.dataset.resolution}x{job.dataset.resolution}",
-        "modelspec.date": datetime.datetime.now().isoformat(timespec="seconds"),
-        "modelspec.prediction_type": about.prediction,
-        "modelspec.trigger_phrase": job.dataset.trigger,
     }

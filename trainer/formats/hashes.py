@@ -4,6 +4,7 @@ Both are taken of the tensors saved anew with none but the `ss_*` metadata (fact
 """
 
 import hashlib
+import pathlib
 from collections.abc import Mapping
 
 from safetensors.torch import save
@@ -28,3 +29,10 @@ def model_hash(data: bytes) -> str:
 def legacy_hash(data: bytes) -> str:
     """The first 8 digits of the sha256 of the 64 KiB from 1 MiB on; all smaller files have the same."""
     return hashlib.sha256(data[_LEGACY_START:_LEGACY_END]).hexdigest()[:8]
+
+
+def legacy_hash_of_file(path: pathlib.Path) -> str:
+    """`legacy_hash` of a file of any size; A1111 knew checkpoints by it. Raises OSError."""
+    with path.open("rb") as stream:
+        stream.seek(_LEGACY_START)
+        return hashlib.sha256(stream.read(_LEGACY_END - _LEGACY_START)).hexdigest()[:8]

@@ -14,7 +14,8 @@ class Layout:
     `prefixes` are Kohya's by component, and `ldm_names` says whether its UNet layers go by the published model's names
     (`input_blocks_…`). `checkpoint` are the components' prefixes in a single-file checkpoint; in those of `open_clip`
     query, key and value are one tensor. Metadata of the family begin with `version_begins` and `architecture_begins`.
-    `context` is the width of the text states that the UNet's attn2 reads.
+    `context` is the width of the text states that the UNet's attn2 reads; `implementation` is what modelspec calls the
+    program by whose names a LoRA of the family goes.
     """
 
     family: str
@@ -28,10 +29,12 @@ class Layout:
     checkpoint: Mapping[str, str]
     open_clip: frozenset[str]
     context: int
+    implementation: str
 
 
 _ONE = types.MappingProxyType({UNET: "lora_unet", TEXT: "lora_te"})
 _TWO = types.MappingProxyType({UNET: "lora_unet", TEXT: "lora_te1", TEXT_2: "lora_te2"})
+_DIFFUSERS, _STABILITY = "diffusers", "https://github.com/Stability-AI/generative-models"
 _UNET_PREFIX = "model.diffusion_model."
 
 SD15 = Layout(
@@ -46,6 +49,7 @@ SD15 = Layout(
     types.MappingProxyType({UNET: _UNET_PREFIX, TEXT: "cond_stage_model.transformer."}),
     frozenset(),
     768,
+    _DIFFUSERS,
 )
 SD2 = Layout(
     "sd2",
@@ -59,6 +63,7 @@ SD2 = Layout(
     types.MappingProxyType({UNET: _UNET_PREFIX, TEXT: "cond_stage_model.model.transformer."}),
     frozenset({TEXT}),
     1024,
+    _DIFFUSERS,
 )
 SDXL = Layout(
     "sdxl",
@@ -78,8 +83,9 @@ SDXL = Layout(
     ),
     frozenset({TEXT_2}),
     2048,
+    _STABILITY,
 )
-UNKNOWN = Layout("unknown", "", "", "", "", "", _ONE, False, types.MappingProxyType({}), frozenset(), 0)
+UNKNOWN = Layout("unknown", "", "", "", "", "", _ONE, False, types.MappingProxyType({}), frozenset(), 0, "")
 ALL = (SD15, SD2, SDXL)
 
 

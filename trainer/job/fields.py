@@ -25,7 +25,10 @@ Kind = Literal["whole", "number", "switch", "text", "choice", "lines", "numbers"
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """All that is known of one setting. `minimum` and `maximum` are None where there is no bound."""
+    """All that is known of one setting. `minimum` and `maximum` are None where there is no bound.
+
+    `longest` is the most characters of a text, 0 for any number.
+    """
 
     path: str
     title: str
@@ -38,6 +41,7 @@ class Spec:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    longest: int = 0
 
     @property
     def section(self) -> str:
@@ -78,7 +82,8 @@ def _spec(path: str, field: FieldInfo) -> Spec:
     kind: Kind = "choice" if choices else _kind(field.annotation)
     extra = typing.cast(dict[str, str], field.json_schema_extra)
     words = (path, str(field.title), str(field.description))
-    return Spec(*words, kind, field.default, choices=choices, minimum=low, maximum=high, **extra)
+    longest = next((rule.max_length for rule in field.metadata if isinstance(rule, annotated_types.MaxLen)), 0)
+    return Spec(*words, kind, field.default, choices=choices, minimum=low, maximum=high, longest=longest, **extra)
 
 
 def _kind(annotation: Any) -> Kind:

@@ -1,11 +1,10 @@
 """Every setting of a training, declared once.
 
 A `Job` is frozen and complete: it is all that a training needs to know. Files, messages, forms, the command line's
-`--set` and the table in the README derive from the declarations here (see fields.py). The two long sections
+`--set` and the table in the README derive from the declarations here (see fields.py). The longer sections
 have files of their own.
 """
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -14,6 +13,7 @@ from trainer.job.blocks import check_length
 from trainer.job.dataset_section import Dataset
 from trainer.job.facts import ADAPTERS, FAMILIES
 from trainer.job.knobs import Numbers, OneOf, Section, fault, knob
+from trainer.job.output_section import Output
 from trainer.job.prompts import read_prompt
 from trainer.job.training_section import Training
 from trainer.job.words import say
@@ -178,34 +178,6 @@ class Samples(Section):
                     "", "invalid", title="Prompts", reason=say("bad_prompt", line=number, reason=error)
                 ) from error
         return lines
-
-
-class Output(Section):
-    """Where it goes."""
-
-    folder: str = knob("outputs", "Output folder", "Each run gets a folder of its own in here.", min_length=1)
-    name: str = knob("my-lora", "Name", "Name of the run and of its files.", min_length=1, max_length=100)
-    save_every_epochs: int = knob(
-        1,
-        "Save every n epochs",
-        "How often a LoRA file is written. 0: only at the end.",
-        unit="epochs",
-        ge=0,
-        le=100_000,
-    )
-    save_precision: Annotated[str, OneOf("fp16", "bf16", "fp32")] = knob(
-        "fp16", "File precision", "fp16 is read everywhere and half as large as fp32.", level="advanced"
-    )
-
-    @pydantic.field_validator("name")
-    @classmethod
-    def _plain_file_name(cls, value: str) -> str:
-        if re.search(r'[/\\:*?"<>|\x00-\x1f]', value) or value.strip(". ") != value:
-            raise fault("", "invalid", title="Name", reason=say("bad_name"))
-        # Of the 255 bytes of a file name, 55 are left for epoch, prompt and seed; a Japanese sign takes three.
-        if len(value.encode()) > 200:
-            raise fault("", "invalid", title="Name", reason=say("long_name"))
-        return value
 
 
 class Job(Section):

@@ -1,7 +1,9 @@
 """What is in a LoRA file: of which family and kind it is, how strong where, what its words are, and who reads it."""
 
 import argparse
+import base64
 import collections
+import io
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +18,10 @@ from trainer.job.words import say
 from trainer.tools.common import new_file
 
 _TOP_TAGS = 20
+_LARGEST_THUMBNAIL = 20 * 2**20
 _BAR_CHARACTERS = 30
-_NOTES = ("ss_training_comment", "modelspec.description", "modelspec.usage_hint")
+_NOTES = ("ss_training_comment", "modelspec.description")
+_SAID = ("title", "author", "license", "usage_hint")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,7 +54,10 @@ def about(file: LoraFile) -> dict[str, Any]:
         "parts": dict(collections.Counter(_part(name) for name in file.layers)),
         "unknown_layers": len(file.unknown),
         "norms": norms(file),
+        **{name: file.metadata.get(f"modelspec.{name}", "") for name in _SAID},
         "note": next((file.metadata[name] for name in _NOTES if file.metadata.get(name, "None") != "None"), ""),
+        "words": file.metadata.get("modelspec.tags", ""),
+        "thumbnail": thumbnail(file.metadata),
         "trigger_words": file.metadata.get("modelspec.trigger_phrase", ""),
         "tags": [{"tag": tag, "count": count} for tag, count in top_tags(file.metadata)],
         "readers": [
@@ -59,6 +66,20 @@ def about(file: LoraFile) -> dict[str, Any]:
         ],
         "metadata": dict(sorted(file.metadata.items())),
     }
+
+
+def thumbnail(metadata: Mapping[str, str]) -> dict[str, int] | None:
+    """The size of the picture that the file carries; None without one that can be opened."""
+    data = metadata.get("modelspec.thumbnail", "").partition(";base64,")[2]
+    if not data or len(data) > _LARGEST_THUMBNAIL:
+        return None
+    try:
+        content = base64.b64decode(data)
+        with Image.open(io.BytesIO(content)) as picture:
+            width_px, height_px = picture.size
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return {"width_px": width_px, "height_px": height_px, "size_bytes": len(content)}
 
 
 def norms(file: LoraFile) -> dict[str, float]:
@@ -112,9 +133,12 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield say("inspect_layers", count=found["layers"], parts=parts)
     if found["unknown_layers"]:
         yield say("inspect_unknown", count=found["unknown_layers"])
-    for key in ("trigger_words", "note"):
+    for key in ("title", "author", "license", "trigger_words", "note", "usage_hint", "words"):
         if found[key]:
             yield say(f"inspect_{key}", text=found[key])
+    if found["thumbnail"]:
+        size_kb = f"{found['thumbnail']['size_bytes'] / 1000:.1f}"
+        yield say("inspect_thumbnail", **found["thumbnail"], size_kb=size_kb)
     if found["tags"]:
         yield say("inspect_tags", tags=", ".join(f"{row['tag']} ({row['count']})" for row in found["tags"]))
     yield say("inspect_norms")

@@ -1,5 +1,7 @@
 """What is said of a file is what is in it."""
 
+import base64
+import io
 import json
 import pathlib
 
@@ -11,7 +13,7 @@ from tests.trainer.formats import made
 from tests.trainer.tools.call import trainer
 from trainer.formats import kohya
 from trainer.formats.stranger import open_lora
-from trainer.tools.inspect import about, norms, top_tags
+from trainer.tools.inspect import about, norms, thumbnail, top_tags
 
 METADATA = {
     "ss_tag_frequency": json.dumps({"10_cat": {"mikan cat": 12, "window": 3}, "2_more": {"window": 10}}),
@@ -39,6 +41,26 @@ def test_a_person_reads_what_it_is(source: pathlib.Path, capsys: pytest.CaptureF
         "ComfyUI: yes",
     ):
         assert text in done.output
+
+
+def test_what_its_maker_says_of_it_is_shown(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (192, 256)).save(stream, "JPEG")
+    about_it = {"title": "みかん", "author": "K", "license": "CC0", "usage_hint": "at 0.8", "tags": "cat, orange"}
+    metadata = {f"modelspec.{name}": value for name, value in about_it.items()}
+    metadata["modelspec.thumbnail"] = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    kohya.write(tmp_path / "cat.safetensors", made.sd15(), "fp16", metadata)
+    output = trainer(capsys, "inspect", tmp_path / "cat.safetensors").output
+    for text in ("title: みかん", "author: K", "licence: CC0", "usage: at 0.8", "words to find it by: cat, orange"):
+        assert text in output
+    assert f"thumbnail: 192 × 256 px, {len(stream.getvalue()) / 1000:.1f} kB" in output
+
+
+@pytest.mark.parametrize(
+    "text", ["", "None", "data:image/jpeg;base64,", "data:image/png;base64,AAAA", "data:,é;base64,é"]
+)
+def test_a_damaged_thumbnail_is_none(text: str) -> None:
+    assert thumbnail({"modelspec.thumbnail": text}) is None
 
 
 def test_a_program_reads_the_same(source: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,13 @@
 """Decisions about what comes out: the files, and the pictures made while it learns."""
 
+import dataclasses
 import re
 import types
 from collections.abc import Mapping
 
+from trainer.job import fields
 from trainer.job.kohya_import.decide_data import is_file_name, path_verdict
-from trainer.job.kohya_import.rows import Case, Verdict, choice, direct, lack, skip, stays, take
+from trainer.job.kohya_import.rows import PURPOSE, Case, Verdict, choice, direct, lack, skip, stays, take
 from trainer.job.prompts import read_prompt
 from trainer.job.words import say
 
@@ -26,16 +28,39 @@ SAMPLERS: Mapping[str, tuple[str, bool]] = types.MappingProxyType(
 PRECISIONS = types.MappingProxyType({"float": "fp32", "float32": "fp32", "no": "fp32"})
 _OPTIONS = re.compile(r"\s--(?=\w+(?:\s|$))")
 _LONGEST_NAME_BYTES = 200
+SAID = ("title", "author", "description", "license", "tags", "usage_hint")
 
 
 def output(case: Case) -> Mapping[str, Verdict]:
-    """The folder, the name and the precision of the files."""
+    """The folder, the name and the precision of the files, and what they say of themselves."""
     precision = case.words("save_precision").lower()
     return {
         "output_dir": path_verdict(case, "output_dir", "output.folder"),
         "output_name": _file_name(case),
+        **{f"metadata_{name}": _said(case, f"metadata_{name}", f"output.{name}") for name in SAID},
+        "training_comment": _comment(case),
         "save_precision": direct("output.save_precision", PRECISIONS.get(precision, case.raw("save_precision"))),
     }
+
+
+def _said(case: Case, name: str, path: str) -> Verdict:
+    """A text of the file's metadata, cut to the length that it may have."""
+    text = case.words(name)
+    if not text:
+        return stays(say("kohya_was_empty"))
+    longest = fields.specs()[path].longest
+    return take({path: text}) if len(text) <= longest else lack("cut_text", {path: text[:longest]}, limit=longest)
+
+
+def _comment(case: Case) -> Verdict:
+    """A comment says what a preset is for; in the file it is the description, where there is no other."""
+    text = case.words("training_comment")
+    if not text:
+        return stays(say("kohya_was_empty"))
+    if case.gives("metadata_description"):
+        return take({PURPOSE: text})
+    said = _said(case, "training_comment", "output.description")
+    return dataclasses.replace(said, to={PURPOSE: text, **said.to})
 
 
 def _file_name(case: Case) -> Verdict:

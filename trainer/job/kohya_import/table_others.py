@@ -132,13 +132,7 @@ LACKING = (
     Row("save_last_n_steps", off=(0,), why="all_kept", lacks=True),
     Row("save_last_n_epochs", off=(0,), why="all_kept", lacks=True),
     Row("no_metadata", off=(False,), why="own_metadata", lacks=True),
-    Row("metadata_title", why="own_metadata", lacks=True),
-    Row("metadata_author", why="own_metadata", lacks=True),
-    Row("metadata_description", why="own_metadata", lacks=True),
-    Row("metadata_license", why="own_metadata", lacks=True),
-    Row("metadata_tags", why="own_metadata", lacks=True),
     Row("metadata_trigger_phrase", why="own_metadata", lacks=True),
-    Row("metadata_usage_hint", why="own_metadata", lacks=True),
     Row("metadata_thumbnail", why="own_metadata", lacks=True),
     Row("metadata_merged_from", why="own_metadata", lacks=True),
     # ---- uploads ----

@@ -1,6 +1,6 @@
 """Kohya's keys that become settings, a row each: on their own (`to`), or looked at together (`by`)."""
 
-from trainer.job.kohya_import.rows import PURPOSE, Row
+from trainer.job.kohya_import.rows import Row
 from trainer.job.kohya_import.values import switch
 
 SETTINGS = (
@@ -132,7 +132,13 @@ SETTINGS = (
     Row("output_name", by="output"),
     Row("save_precision", by="output"),
     Row("save_every_n_epochs", to="output.save_every_epochs"),
-    Row("training_comment", to=PURPOSE),
+    Row("training_comment", by="output"),
+    Row("metadata_title", by="output"),
+    Row("metadata_author", by="output"),
+    Row("metadata_description", by="output"),
+    Row("metadata_license", by="output"),
+    Row("metadata_tags", by="output"),
+    Row("metadata_usage_hint", by="output"),
     Row("additional_parameters", by="packed"),
     Row("network_args", by="packed"),
 )

@@ -528,3 +528,27 @@ def test_what_kohyas_users_have_in_their_presets_is_taken_over(given: object, pa
     made = imported(given)
     assert value(made, path) == (wanted if wanted is not None else "cosine_with_min_lr")
     assert not [one.key for one in made.under("unsupported")]
+
+
+# ---- what the file says of itself ----
+
+
+def test_what_a_person_says_of_the_lora_is_taken_over() -> None:
+    names = ("title", "author", "description", "license", "tags", "usage_hint")
+    made = imported({"LoRA_type": "Standard", **{f"metadata_{name}": f"a {name}" for name in names}})
+    assert [value(made, f"output.{name}") for name in names] == [f"a {name}" for name in names]
+    assert not made.under("unsupported")
+
+
+def test_a_comment_is_the_purpose_and_where_there_is_no_other_the_description() -> None:
+    alone = imported({"LoRA_type": "Standard", "training_comment": "for cats"})
+    both = imported({"LoRA_type": "Standard", "training_comment": "for cats", "metadata_description": "A cat."})
+    assert (alone.purpose, value(alone, "output.description")) == ("for cats", "for cats")
+    assert (both.purpose, value(both, "output.description")) == ("for cats", "A cat.")
+
+
+def test_a_text_that_is_too_long_is_cut_and_that_is_said() -> None:
+    made = imported({"LoRA_type": "Standard", "metadata_author": "K" * 300, "training_comment": "c" * 3000})
+    assert (value(made, "output.author"), value(made, "output.description")) == ("K" * 200, "c" * 2000)
+    assert made.purpose == "c" * 3000
+    assert {heading(made, key) for key in ("metadata_author", "training_comment")} == {"unsupported"}
