@@ -1,12 +1,7 @@
-"""safetensors files of any origin: the header is checked against the file's size before a tensor is touched.
-
-Layout (github.com/huggingface/safetensors): 8 bytes N, little-endian; N bytes of JSON; the tensors' bytes without gaps.
-"""
+"""safetensors files of any origin, a tensor at a time; what they say of themselves is checked first (job/header.py)."""
 
 import dataclasses
-import itertools
 import json
-import math
 import pathlib
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.job.header import Entry, read_header
 from trainer.job.trouble import Refused
 from trainer.run.folder import write_whole
 
-_LARGEST_HEADER_BYTES = 100 * 2**20
-_PICKLES = (b"\x80", b"PK\x03\x04")
 TYPES: Mapping[str, torch.dtype] = types.MappingProxyType(
     {
         "F64": torch.float64,
@@ -36,16 +30,6 @@ TYPES: Mapping[str, torch.dtype] = types.MappingProxyType(
         "BOOL": torch.bool,
     }
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """Where one tensor lies: bytes from `start` to `end` after the header; `dtype` is a key of TYPES."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,75 +59,12 @@ class Container:
 
 
 def open_container(path: pathlib.Path) -> Container:
-    """The file's header, checked. Raises Refused when it is no whole safetensors file."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            start = stream.read(8)
-            length = int.from_bytes(start, "little")
-            _check_beginning(path, size, start, length)
-            text = stream.read(length)
-    except FileNotFoundError:
-        raise Refused("file_missing", path=path) from None
-    except OSError as error:
-        raise Refused("file_unreadable", path=path, reason=error.strerror) from error
-    header = _json(path, text)
-    metadata = header.pop("__metadata__", None) or {}
-    if not isinstance(metadata, dict):
-        raise Refused("file_header", path=path, reason="__metadata__")
-    entries = {name: _entry(path, name, value) for name, value in header.items()}
-    ordered = dict(sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)))
-    _check_places(path, ordered, size - 8 - length)
-    texts = {str(name): str(value) for name, value in metadata.items()}
-    return Container(path, types.MappingProxyType(ordered), types.MappingProxyType(texts), 8 + length)
-
-
-def _check_beginning(path: pathlib.Path, size: int, start: bytes, length: int) -> None:
-    if not size:
-        raise Refused("file_empty", path=path)
-    if len(start) < 8 or length < 2:
-        raise Refused("file_not_safetensors", path=path)
-    if length > min(_LARGEST_HEADER_BYTES, size - 8):
-        # Only now: a whole file's header may have a length of 0x80 or 0x280 bytes, which begins as a pickle does.
-        if start.startswith(_PICKLES):
-            raise Refused("file_pickle", path=path)
-        raise Refused("file_header_size", path=path, claimed=length, size=size)
-
-
-def _json(path: pathlib.Path, text: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Refused("file_not_safetensors", path=path) from None
-    if not isinstance(header, dict):
-        raise Refused("file_not_safetensors", path=path)
-    return header
-
-
-def _entry(path: pathlib.Path, name: str, value: Any) -> Entry:
-    try:
-        dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-        size = math.prod(shape) * TYPES[dtype].itemsize
-    except (KeyError, TypeError, ValueError):
-        raise Refused("file_header", path=path, reason=name) from None
-    # JSON knows NaN, true and 1e9 too: only true integers count.
-    if any(type(number) is not int or number < 0 for number in (*shape, start, end)) or end - start != size:
-        raise Refused("file_header", path=path, reason=name)
-    return Entry(dtype, shape, start, end)
-
-
-def _check_places(path: pathlib.Path, entries: Mapping[str, Entry], data_bytes: int) -> None:
-    if not entries:
-        raise Refused("file_no_tensors", path=path)
-    ends = itertools.accumulate((entry.end for entry in entries.values()), max, initial=0)
-    for (name, entry), end in zip(entries.items(), ends, strict=False):
-        if entry.start != end:
-            raise Refused("file_header", path=path, reason=name)
-    needed = max(entry.end for entry in entries.values())
-    if needed > data_bytes:
-        raise Refused("file_cut", path=path, size=path.stat().st_size, needed=path.stat().st_size + needed - data_bytes)
-    if needed < data_bytes:
-        raise Refused("file_too_long", path=path, extra=data_bytes - needed)
+    """The file, once its header was checked. Raises Refused when it is no whole safetensors file."""
+    header = read_header(path)
+    strange = next((name for name, entry in header.tensors.items() if entry.dtype not in TYPES), None)
+    if strange is not None:
+        raise Refused("file_header", path=path, reason=strange)
+    return Container(path, header.tensors, header.metadata, header.data_start)
 
 
 def write_streamed(

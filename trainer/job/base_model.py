@@ -1,30 +1,38 @@
 """What a base model's name refers to, found out in milliseconds and without loading it."""
 
 import dataclasses
-import json
 import os
 import pathlib
-import re
-import struct
-from typing import Any, Literal
+from typing import Literal
 
+from trainer.job.detect import Detected, of_file, of_folder
 from trainer.job.facts import FAMILIES
+from trainer.job.header import read_header
+from trainer.job.hub_names import HubName, cached, hub_name
+from trainer.job.model_files import needed
+from trainer.job.trouble import Refused
 from trainer.job.words import say
 
 STARTER = pathlib.Path(__file__).parents[1] / "starter" / "model"
-_LARGEST_HEADER_BYTES = 100 * 2**20
-_SD_KEY = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-_FAMILY_BY_TEXT_WIDTH = ((768, "sd15"), (1024, "sd2"))
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 
 @dataclasses.dataclass(frozen=True)
 class BaseModel:
-    """Where a base model lies (`path` is None for a hub id), a line about it, and the problem with it ("" if none)."""
+    """Where a base model lies, a line about it, and the problem with it ("" if none).
+
+    `path` is None for a hub id that has not been fetched yet. `family` is "" where nothing tells it, `prediction` is
+    "epsilon", "v" or "", `precision` fp32, fp16, bf16, fp8, mixed or "".
+    """
 
     kind: Literal["starter", "folder", "file", "hub", "missing"]
     path: pathlib.Path | None
     text: str
     problem: str = ""
+    family: str = ""
+    prediction: str = ""
+    zero_terminal_snr: bool = False
+    precision: str = ""
 
 
 def describe(base: str, family: str) -> BaseModel:
@@ -34,73 +42,86 @@ def describe(base: str, family: str) -> BaseModel:
     # os.path answers where pathlib raises: an unknown ~user, a name that is too long, a folder that may not be read.
     path = pathlib.Path(os.path.expanduser(base))
     if os.path.isdir(path):
-        return BaseModel("folder", path, say("base_folder"), _folder_problem(path, base, family))
+        return _judged(BaseModel("folder", path, ""), base, family)
     if os.path.isfile(path):
-        size = f"{path.stat().st_size / 2**30:.1f} GB"
-        return BaseModel("file", path, say("base_file", size=size), _file_problem(path, base, family))
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and path.suffix != ".safetensors":
+        return _judged(BaseModel("file", path, ""), base, family)
+    name = hub_name(base)
+    if name is None or (name.file and os.path.isdir(path.parts[0])):
+        return BaseModel("missing", None, "", say("base_missing", base=base))
+    return _of_hub(name, base, family)
+
+
+def _of_hub(name: HubName, base: str, family: str) -> BaseModel:
+    path = cached(name)
+    if path is None:
         return BaseModel("hub", None, say("base_hub"))
-    return BaseModel("missing", None, "", say("base_missing", base=base))
+    return _judged(BaseModel("hub", path, ""), base, family)
 
 
-def _folder_problem(path: pathlib.Path, base: str, family: str) -> str:
+def _judged(found: BaseModel, base: str, family: str) -> BaseModel:
+    """`found` with what its file or folder tells."""
+    assert found.path is not None
     try:
-        config = json.loads((path / "unet" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        return say("base_not_diffusers", base=base)
-    if config.get("addition_embed_type"):
-        return say("base_unsupported", base=base, found="SDXL")
-    return _family_problem(config.get("cross_attention_dim"), base, family)
-
-
-def _file_problem(path: pathlib.Path, base: str, family: str) -> str:
-    if path.suffix.lower() != ".safetensors":
-        return say("base_not_safetensors", base=base)
-    try:
-        header = read_header(path)
+        detected = _detect(found.path, base)
+        size = _size(found.path)
+    except Refused as error:
+        return dataclasses.replace(found, problem=str(error))
     except OSError as error:
-        return say("unreadable", path=base, reason=error.strerror)
-    if header is None:
-        return say("base_broken", base=base)
-    if any(".lora_" in key or ".hada_" in key or ".lokr_" in key for key in header):
-        return say("base_is_lora", base=base)
-    if any(key.startswith("conditioner.embedders.") for key in header):
-        return say("base_unsupported", base=base, found="SDXL")
-    if not header.get(_SD_KEY, {}).get("shape"):
-        return say("base_no_unet", base=base)
-    return _family_problem(header[_SD_KEY]["shape"][-1], base, family)
+        return dataclasses.replace(found, problem=say("unreadable", path=base, reason=error.strerror))
+    return dataclasses.replace(
+        found,
+        text=_line(found.kind, detected, size),
+        problem=_problem(detected, base, family),
+        family=detected.family,
+        prediction=detected.prediction,
+        zero_terminal_snr=detected.zero_terminal_snr,
+        precision=detected.precision,
+    )
 
 
-def _family_problem(text_width: Any, base: str, family: str) -> str:
-    found = next((name for width, name in _FAMILY_BY_TEXT_WIDTH if width == text_width), family)
-    if found == family:
-        return ""
-    return say("base_other_family", base=base, found=FAMILIES[found].label, family=FAMILIES[family].label)
-
-
-def read_header(path: pathlib.Path) -> dict[str, Any] | None:
-    """The tensors of a safetensors file by name (dtype, shape, data_offsets); None when it is not a whole one.
-
-    Raises OSError when it cannot be read.
-    """
-    size = path.stat().st_size
+def _detect(path: pathlib.Path, base: str) -> Detected:
+    if path.is_dir():
+        detected = of_folder(path)
+        if detected is None:
+            raise Refused("base_not_diffusers", base=base)
+        return detected
+    if path.suffix.lower() in _PICKLES:
+        raise Refused("base_pickle", base=base, new=path.with_suffix(".safetensors"))
     with path.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(_LARGEST_HEADER_BYTES, size - 8):
-            return None
-        try:
-            header = json.loads(stream.read(length))
-        except (ValueError, RecursionError):
-            return None
-    if not isinstance(header, dict):
-        return None
-    header.pop("__metadata__", None)
-    try:
-        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        whole = end == size - 8 - length and all(isinstance(tensor["shape"], list) for tensor in header.values())
-    except (KeyError, TypeError, IndexError):
-        return None
-    return header if whole else None
+        if stream.read(4) == b"GGUF":
+            return Detected(other_kind="gguf")
+    if path.suffix.lower() != ".safetensors":
+        raise Refused("base_not_safetensors", base=base)
+    return of_file(path, read_header(path))
+
+
+def _size(path: pathlib.Path) -> int:
+    """Bytes of what is loaded of it."""
+    if path.is_file():
+        return path.stat().st_size
+    files = {file.relative_to(path).as_posix(): file.stat().st_size for file in path.glob("*/*") if file.is_file()}
+    return sum(files[name] for name in needed(files).files)
+
+
+def _problem(found: Detected, base: str, family: str) -> str:
+    if found.other_kind == "lora":
+        return say("base_is_lora", base=base)
+    if found.other_kind or (found.family and found.family not in FAMILIES):
+        labels = ", ".join(row.label for row in FAMILIES.values())
+        return say("base_unsupported", base=base, found=say(f"kind_{found.other_kind or found.family}"), labels=labels)
+    if found.family in ("", family):
+        return ""
+    return say("base_other_family", base=base, found=FAMILIES[found.family].label, family=FAMILIES[family].label)
+
+
+def _line(kind: str, found: Detected, size_bytes: int) -> str:
+    parts = [FAMILIES[found.family].label if found.family in FAMILIES else say("base_family_unknown")]
+    parts.append(say(f"base_prediction_{found.prediction or 'unknown'}"))
+    if found.guessed:
+        parts[-1] += " " + say(f"base_by_{found.guessed}")
+    if found.zero_terminal_snr:
+        parts.append(say("base_zero_snr"))
+    if found.precision:
+        parts.append(say(f"base_precision_{found.precision}"))
+    size = f"{size_bytes / 2**30:.1f} GB" if size_bytes >= 2**30 / 10 else f"{size_bytes / 2**20:.1f} MB"
+    return say(f"base_line_{kind}", facts=", ".join([*parts, size]))
