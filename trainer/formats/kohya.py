@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from trainer.formats import layouts
+from trainer.formats.alphas import evened
 from trainer.formats.hashes import hashes
 from trainer.formats.layers import ENDINGS
 from trainer.formats.layouts import Layout
@@ -48,8 +49,11 @@ def write(
     metadata: Mapping[str, str],
     layout: Layout = layouts.SD15,
 ) -> int:
-    """Writes the file whole or not at all and returns its size in bytes. Raises OSError."""
-    tensors = named({key(name, layout): layer for name, layer in layers.items()}, DTYPES[precision])
+    """Writes the file whole or not at all and returns its size in bytes. Raises OSError.
+
+    Where a reader would get alphas wrong, they are written as one that means the same (see alphas.py).
+    """
+    tensors = named({key(name, layout): layer for name, layer in evened(layers).items()}, DTYPES[precision])
     data = save(tensors, {**metadata, **hashes(tensors, metadata)})
     write_whole(path, lambda stream: stream.write(data))
     return len(data)

@@ -2,15 +2,13 @@
 2024-01, diffusers 0.42 and sd-scripts 0.10.
 """
 
-import collections
 import dataclasses
-import re
 from collections.abc import Iterator
 
+from trainer.formats.alphas import uneven
 from trainer.formats.stranger import LoraFile
 
 COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS = "ComfyUI", "Forge", "A1111", "diffusers", "sd-scripts"
-_ATTENTION = re.compile(r"\.attn[12]\.to_(?:q|k|v|out\.0)$")
 PROGRAMS = (COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS)
 
 
@@ -36,7 +34,7 @@ def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
         yield FORGE, "reader_peft_forge"
     if file.format == "kohya" and any(_lacks_wrapper(name) for name in file.stored.values()):
         yield from ((program, "reader_text_names") for program in PROGRAMS if program != DIFFUSERS)
-    if file.format == "kohya" and _mixed_alphas(file):
+    if file.format == "kohya" and uneven(file.layers):
         yield DIFFUSERS, "reader_alphas"
     kinds = set(file.kinds)
     if kinds & {"loha", "lokr"}:
@@ -55,16 +53,6 @@ def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
 
 def _has(file: LoraFile, kind: str) -> bool:
     return any(kind in layer.tensors for layer in file.layers.values())
-
-
-def _mixed_alphas(file: LoraFile) -> bool:
-    """Whether an attention layer has another alpha than most layers: diffusers 0.42 overlooks that."""
-    for component in {name.partition(".")[0] for name in file.layers}:
-        layers = {name: layer for name, layer in file.layers.items() if name.startswith(component + ".")}
-        commonest = collections.Counter(layer.alpha for layer in layers.values()).most_common(1)[0][0]
-        if any(layer.alpha != commonest for name, layer in layers.items() if _ATTENTION.search(name)):
-            return True
-    return False
 
 
 def _lacks_wrapper(stored: str) -> bool:

@@ -60,8 +60,12 @@ def drawn_by_diffusers(base: pathlib.Path, lora: pathlib.Path | None) -> np.ndar
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"adapter": {"type": "locon", "conv_rank": 3, "conv_alpha": 2}}],
-    ids=["lora", "locon"],
+    [
+        {},
+        {"adapter": {"type": "locon", "conv_rank": 3, "conv_alpha": 2}},
+        {"adapter": {"rank_stabilised": True, "block_ranks": [2, 4, 3], "block_alphas": [1, 4, 2]}},
+    ],
+    ids=["lora", "locon", "blocks"],
 )
 def test_diffusers_draws_the_same_picture_from_the_file(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, changes: dict[str, dict[str, object]]
