@@ -14,6 +14,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return tiny.model(tmp_path_factory.mktemp("tiny") / "model")
 
 
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A diffusers folder with a small random model of Stable Diffusion XL's layout."""
+    return tiny.sdxl(tmp_path_factory.mktemp("tiny_sdxl") / "model")
+
+
 @pytest.fixture(autouse=True)
 def _fresh_precision() -> None:
     """accelerate fixes the precision once a process; here one process carries out many runs."""

@@ -68,6 +68,12 @@ def scaled_size(width_px: int, height_px: int, bucket: Size) -> Size:
     return max(bucket[0], round(width_px * scale)), max(bucket[1], round(height_px * scale))
 
 
+def place(width_px: int, height_px: int, bucket: Size, crop: float) -> tuple[int, int]:
+    """How much of the picture, scaled to cover `bucket`, is cut off left of and above it; `crop` is its share."""
+    width, height = scaled_size(width_px, height_px, bucket)
+    return int((width - bucket[0]) * crop), int((height - bucket[1]) * crop)
+
+
 def crops(width_px: int, height_px: int, bucket: Size) -> tuple[float, ...]:
     """Where `bucket` may be cut out of a picture, as shares of what is cut off that lie left of or above it.
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from trainer.dataset.buckets import CENTRE, Size, scaled_size
+from trainer.dataset.buckets import CENTRE, Size, place, scaled_size
 from trainer.dataset.file_ends import seems_cut_off
 from trainer.dataset.problems import printable
 from trainer.job.words import say
@@ -86,7 +86,7 @@ def fit(picture: Image.Image, bucket: Size, crop: float = CENTRE) -> Image.Image
     `crop` is the share of what is cut off that is cut off on the left or above: 0.5 is the centre.
     """
     width, height = scaled_size(*picture.size, bucket)
-    left, top = int((width - bucket[0]) * crop), int((height - bucket[1]) * crop)
+    left, top = place(*picture.size, bucket, crop)
     scaled = picture if (width, height) == picture.size else picture.resize((width, height), Image.Resampling.LANCZOS)
     return scaled.crop((left, top, left + bucket[0], top + bucket[1]))
 

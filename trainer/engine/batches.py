@@ -21,7 +21,7 @@ from trainer.engine.cache import (
     picture_key,
     read_masks,
 )
-from trainer.families.base import Batch
+from trainer.families.base import Batch, Cached, Frame
 from trainer.job.settings import Job
 
 CACHE_FOLDER = ".cache"
@@ -35,28 +35,43 @@ class Supply:
     how much regularisation pictures count.
     """
 
-    pictures: Mapping[PictureKey, Tensor]
-    texts: Mapping[str, Tensor] | None
+    pictures: Mapping[PictureKey, Cached]
+    texts: Mapping[str, Cached] | None
     masks: Mapping[PictureKey, Tensor]
     prior_loss_weight: float
 
     def batch(self, items: Sequence[Item]) -> Batch:
         """The batch of `items`, which are all of one bucket."""
         captions = tuple(item.caption for item in items)
-        texts = torch.stack([self.texts[caption] for caption in captions]) if self.texts is not None else None
+        texts = stacked([self.texts[caption] for caption in captions]) if self.texts is not None else None
         keys = [picture_key(item) for item in items]
-        pictures = torch.stack([self.pictures[key] for key in keys])
-        return Batch(pictures, captions, texts, self._masks(keys, pictures.shape[2:]), self._weights(items))
+        pictures = stacked([self.pictures[key] for key in keys])
+        frames = tuple(frame(item) for item in items)
+        return Batch(pictures, captions, texts, self._masks(keys), self._weights(items), frames)
 
     def _weights(self, items: Sequence[Item]) -> Tensor | None:
         if not any(item.regular for item in items):
             return None
         return torch.tensor([self.prior_loss_weight if item.regular else 1.0 for item in items])
 
-    def _masks(self, keys: Sequence[PictureKey], size: Sequence[int]) -> Tensor | None:
-        if not any(key in self.masks for key in keys):
+    def _masks(self, keys: Sequence[PictureKey]) -> Tensor | None:
+        found = [self.masks[key] for key in keys if key in self.masks]
+        if not found:
             return None
-        return torch.stack([self.masks[key] if key in self.masks else torch.ones(1, *size) for key in keys])
+        return torch.stack([self.masks[key] if key in self.masks else torch.ones_like(found[0]) for key in keys])
+
+
+def stacked(cached: Sequence[Cached]) -> Cached:
+    """The tensors of several items by name, [B, …]."""
+    return {name: torch.stack([one[name] for one in cached]) for name in cached[0]}
+
+
+def frame(item: Item) -> Frame:
+    """How much of its picture an item shows, as `pictures.fit` cuts it and then mirrors it."""
+    original = item.picture.width_px, item.picture.height_px
+    width, _ = buckets.scaled_size(*original, item.bucket)
+    left, top = buckets.place(*original, item.bucket, item.crop)
+    return Frame(original, (width - item.bucket[0] - left if item.flip else left, top), item.bucket)
 
 
 def supply(

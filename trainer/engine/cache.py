@@ -21,7 +21,7 @@ from trainer.dataset.buckets import CENTRE
 from trainer.dataset.masks import read_mask
 from trainer.dataset.pictures import BrokenPicture, fit, open_picture
 from trainer.dataset.plan import Item
-from trainer.families.base import Family, Parts, encoded
+from trainer.families.base import Cached, Family, Parts, encoded
 from trainer.job.settings import Dataset
 from trainer.run.folder import write_whole
 
@@ -53,14 +53,14 @@ def picture_key(item: Item) -> PictureKey:
 
 def encode_pictures(
     encoder: Encoder, items: Iterable[Item], settings: Dataset, folder: pathlib.Path, progress: Progress
-) -> tuple[dict[PictureKey, Tensor], list[BrokenPicture]]:
+) -> tuple[dict[PictureKey, Cached], list[BrokenPicture]]:
     """Every distinct picture of `items` encoded, and those that turned out to be broken.
 
     `folder` is the disk cache; it is not touched unless `settings.cache_to_disk`. One picture is encoded at a time,
     because a picture's result must not depend on its neighbours in a batch.
     """
     distinct = {picture_key(item): item for item in items}
-    found: dict[PictureKey, Tensor] = {}
+    found: dict[PictureKey, Cached] = {}
     broken: dict[pathlib.Path, BrokenPicture] = {}
     for number, (key, item) in enumerate(distinct.items()):
         progress(number, len(distinct))
@@ -72,7 +72,7 @@ def encode_pictures(
     return found, list(broken.values())
 
 
-def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Path) -> Tensor:
+def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Path) -> Cached:
     make = functools.partial(_fresh, encoder, item, settings)
     if not settings.cache_to_disk:
         return make()
@@ -85,20 +85,21 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
     about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}{place}"
     path = folder / f"{hashlib.sha256(content + about.encode()).hexdigest()}.safetensors"
     if path.is_file():
-        return load_file(path)["latent"]
-    latent = make()
+        return load_file(path)
+    made = make()
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda stream: stream.write(save({"latent": latent})))
-    return latent
+    write_whole(path, lambda stream: stream.write(save(dict(made))))
+    return made
 
 
-def _fresh(encoder: Encoder, item: Item, settings: Dataset) -> Tensor:
+def _fresh(encoder: Encoder, item: Item, settings: Dataset) -> Cached:
     picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket, item.crop)
-    return encoded(encoder.family, encoder.parts, ImageOps.mirror(picture) if item.flip else picture).contiguous()
+    made = encoded(encoder.family, encoder.parts, ImageOps.mirror(picture) if item.flip else picture)
+    return {name: tensor.contiguous() for name, tensor in made.items()}
 
 
 def read_masks(
-    items: Iterable[Item], latents: Mapping[PictureKey, Tensor], settings: Dataset
+    items: Iterable[Item], pictures: Mapping[PictureKey, Cached], settings: Dataset
 ) -> tuple[dict[PictureKey, Tensor], list[BrokenPicture]]:
     """How much each part of an encoded picture is learned, [1, h, w] from 0 to 1; and those whose mask is broken.
 
@@ -110,24 +111,25 @@ def read_masks(
     distinct = {picture_key(item): item for item in items} if settings.masked_loss != "off" else {}
     for key, item in distinct.items():
         try:
-            mask = read_mask(item.picture, settings) if key in latents else None
+            mask = read_mask(item.picture, settings) if key in pictures else None
         except BrokenPicture as error:
             broken[item.picture.path] = error
             continue
         if mask is not None:
             cut = fit(mask, item.bucket, item.crop)
             values = torch.from_numpy(np.array(ImageOps.mirror(cut) if item.flip else cut, dtype=np.float32)) / 255
-            found[key] = functional.interpolate(values[None, None], latents[key].shape[1:], mode="area")[0]
+            size = pictures[key]["latent"].shape[1:]
+            found[key] = functional.interpolate(values[None, None], size, mode="area")[0]
     return found, list(broken.values())
 
 
-def encode_captions(encoder: Encoder, captions: Iterable[str], progress: Progress) -> Mapping[str, Tensor]:
-    """The text states of every distinct caption."""
+def encode_captions(encoder: Encoder, captions: Iterable[str], progress: Progress) -> Mapping[str, Cached]:
+    """What is kept of every distinct caption."""
     distinct = list(dict.fromkeys(captions))
     return dict(zip(distinct, _counted(encoder, distinct, progress), strict=True))
 
 
-def _counted(encoder: Encoder, captions: list[str], progress: Progress) -> Iterator[Tensor]:
+def _counted(encoder: Encoder, captions: list[str], progress: Progress) -> Iterator[Cached]:
     for number, caption in enumerate(captions, 1):
         yield encoded(encoder.family, encoder.parts, caption)
         progress(number, len(captions))

@@ -21,7 +21,7 @@ from trainer.engine.receipt import largest_error
 from trainer.engine.sampling import Moment, draw_samples
 from trainer.engine.thumbnail import thumbnail
 from trainer.families.base import Family, Parts, family
-from trainer.formats import kohya
+from trainer.formats import kohya, layouts
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
@@ -162,7 +162,8 @@ class Session:
         injected = self.learner.injected
         about = metadata(self.about, injected, moment, thumbnail(self.job, self.run, moment.epoch))
         with self.learner.learned():
-            size = kohya.write(path, injected.layers, self.job.output.save_precision, about)
+            layout = layouts.layout(self.job.model.family)
+            size = kohya.write(path, injected.layers, self.job.output.save_precision, about, layout)
             proof = {"verified": True, "largest_relative_error": largest_error(path, injected)}
         file = path.relative_to(self.run.path).as_posix()
         self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size, **proof))

@@ -5,7 +5,7 @@ A family is a module `trainer/families/<name>.py` with these functions; the file
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -16,6 +16,9 @@ from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.job.blocks import Block, outside
 from trainer.job.settings import Job
+
+Cached = Mapping[str, Tensor]
+"""What `encode` gives of one item: tensors by names that only its family knows, but that a picture's is "latent"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +60,34 @@ class Parts(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Frame:
+    """How much of a picture is seen, all (width, height) in px.
+
+    `original` is the picture's own size, `shown` that of the part which is seen, and `place` how much of the picture,
+    once scaled, was cut off left of and above it.
+    """
+
+    original: tuple[int, int]
+    place: tuple[int, int]
+    shown: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Batch:
     """Pictures of one size with their captions.
 
-    `pictures` [B, …] is stacked from what `encode` gave. `texts` [B, tokens, width] likewise, or None when captions
-    are to be encoded in the step because the text encoder learns or the captions change from epoch to epoch.
-    `masks` [B, 1, h, w] say how much each part of a picture counts, `weights` [B] how much each picture does, from 0;
-    None where all count alike.
+    Each tensor of `pictures` [B, …] is stacked from what `encode` gave. `texts` likewise, or None when captions are to
+    be encoded in the step because the text encoder learns or the captions change from epoch to epoch. `masks`
+    [B, 1, h, w] say how much each part of a picture counts, `weights` [B] how much each picture does, from 0; None
+    where all count alike. `frames` are those of the pictures.
     """
 
-    pictures: Tensor
+    pictures: Cached
     captions: tuple[str, ...]
-    texts: Tensor | None
+    texts: Cached | None
     masks: Tensor | None = None
     weights: Tensor | None = None
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +110,7 @@ class Family(Protocol):
     def load(self, job: Job, device: Device) -> Parts:
         """The frozen base model on the device, in the right dtype. Raises Trouble when it cannot be had."""
 
-    def encode(self, parts: Parts, items: Sequence[Image.Image | str]) -> Sequence[Tensor]:
+    def encode(self, parts: Parts, items: Sequence[Image.Image | str]) -> Sequence[Cached]:
         """What can be computed once: of a picture its latent mean and deviation, of a caption its text states (CPU)."""
 
     def settle(self, parts: Parts, texts_encoded: bool) -> None:
@@ -111,7 +128,7 @@ def family(name: str) -> Family:
     return cast(Family, importlib.import_module(f"trainer.families.{name}"))
 
 
-def encoded(parts_family: Family, parts: Parts, item: Image.Image | str) -> Tensor:
+def encoded(parts_family: Family, parts: Parts, item: Image.Image | str) -> Cached:
     """What `encode` gives for one item."""
     with torch.no_grad():
         return parts_family.encode(parts, [item])[0]

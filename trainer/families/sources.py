@@ -1,17 +1,19 @@
 """Where the models of a CLIP diffusion family come from: the starter, a diffusers folder, a hub id or a single file."""
 
+import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 from transformers.utils import logging
 
-from trainer.families.clip_diffusion import Loaded
+from trainer.families.latent_diffusion import Loaded
 from trainer.families.tokenizers import clip
 from trainer.job.base_model import describe
 from trainer.job.facts import FAMILIES
@@ -32,7 +34,17 @@ _BETAS = ("linear", "scaled_linear")
 _PREDICTIONS = ("epsilon", "v_prediction")
 
 
-def load(model: Model) -> Loaded:
+@dataclasses.dataclass(frozen=True)
+class TextSource:
+    """Where a text encoder lies in a diffusers folder, its class, and what captions are padded with ("": the end)."""
+
+    name: str
+    tokenizer: str
+    model: Any
+    pad_token: str = ""
+
+
+def load(model: Model, texts: Sequence[TextSource]) -> Loaded:
     """The models that `model.base` refers to, in float32 on the CPU. Raises Trouble when they cannot be had."""
     logging.disable_progress_bar()  # it would count the tensors of a file
     base = describe(model.base, model.family)
@@ -40,8 +52,8 @@ def load(model: Model) -> Loaded:
         raise Trouble("model_load", base=model.base, reason=base.problem, family=FAMILIES[model.family].label)
     try:
         if base.kind == "file" and base.path:
-            return _from_file(base.path, model)
-        return _from_folder(str(base.path or model.base))
+            return _from_file(base.path, model, texts)
+        return _from_folder(str(base.path or model.base), texts)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if base.kind == "hub":
             raise Trouble("model_offline", base=model.base, reason=_first_line(error)) from error
@@ -54,13 +66,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _from_folder(folder: str) -> Loaded:
+def _from_folder(folder: str, texts: Sequence[TextSource]) -> Loaded:
     return Loaded(
         _whole_or_fp16(UNet2DConditionModel, folder, "unet"),
         _whole_or_fp16(AutoencoderKL, folder, "vae"),
-        _whole_or_fp16(CLIPTextModel, folder, "text_encoder"),
-        CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+        tuple(_whole_or_fp16(text.model, folder, text.name) for text in texts),
+        tuple(CLIPTokenizer.from_pretrained(folder, subfolder=text.tokenizer) for text in texts),
         _schedule(folder),
+        _index(folder),
     )
 
 
@@ -76,6 +89,13 @@ def _whole_or_fp16(kind: Any, folder: str, subfolder: str) -> Any:
             raise whole_missing from None
 
 
+def _index(folder: str) -> dict[str, Any]:
+    try:
+        return dict(DiffusionPipeline.load_config(folder))
+    except OSError:
+        return {}
+
+
 def _schedule(folder: str, subfolder: str = "scheduler") -> dict[str, Any]:
     config = DDIMScheduler.load_config(folder, subfolder=subfolder)
     for name, known in (("beta_schedule", _BETAS), ("prediction_type", _PREDICTIONS)):
@@ -85,19 +105,22 @@ def _schedule(folder: str, subfolder: str = "scheduler") -> dict[str, Any]:
     return {**kept, "clip_sample": False, "set_alpha_to_one": False}
 
 
-def _from_file(path: pathlib.Path, model: Model) -> Loaded:
+def _from_file(path: pathlib.Path, model: Model, texts: Sequence[TextSource]) -> Loaded:
     configs = str(CONFIGS / model.family)
     checkpoint = load_file(path)
-    text_encoder = create_diffusers_clip_model_from_ldm(
-        CLIPTextModel,
-        checkpoint,
-        subfolder="text_encoder",
-        config=configs,
-        torch_dtype=torch.float32,
-        local_files_only=True,
+    text_encoders = tuple(
+        create_diffusers_clip_model_from_ldm(
+            text.model,
+            checkpoint,
+            subfolder=text.name,
+            config=configs,
+            torch_dtype=torch.float32,
+            local_files_only=True,
+        )
+        for text in texts
     )
     common = {"config": configs, "dtype": torch.float32, "local_files_only": True}
     unet = UNet2DConditionModel.from_single_file(checkpoint, subfolder="unet", **common)
     vae = AutoencoderKL.from_single_file(checkpoint, subfolder="vae", **common)
-    padding = ("!",) if "zero_padding" in FAMILIES[model.family].capabilities else ()
-    return Loaded(unet, vae, text_encoder, clip(model.tokenizer, *padding), _schedule(configs))
+    tokenizers = tuple(clip(model.tokenizer, *([text.pad_token] if text.pad_token else ())) for text in texts)
+    return Loaded(unet, vae, text_encoders, tokenizers, _schedule(configs), _index(configs))

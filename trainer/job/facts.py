@@ -55,6 +55,15 @@ FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
                 "sd_v2",
                 {"epsilon": "stable-diffusion-v2-512", "v": "stable-diffusion-v2-768-v"},
             ),
+            FamilyFacts(
+                "sdxl",
+                "Stable Diffusion XL",
+                1024,
+                _DIFFUSION | {"text_encoder_2"},
+                "sdxl_base_v1-0",
+                {"epsilon": "stable-diffusion-xl-v1-base", "v": "stable-diffusion-xl-v1-base"},
+                blocks=23,
+            ),
         )
     }
 )

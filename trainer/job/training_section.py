@@ -57,6 +57,15 @@ class Training(Section):
         gt=0,
         le=10,
     )
+    text_encoder_2_learning_rate: float = knob(
+        0.0,
+        "Second text encoder learning rate",
+        "0: the same as that of the first.",
+        level="advanced",
+        needs="text_encoder_2",
+        ge=0,
+        le=10,
+    )
     block_learning_rates: Annotated[list[Annotated[float, pydantic.Field(ge=0, le=1000)]], Numbers] = knob(
         [],
         "Learning rate per block",
@@ -297,10 +306,10 @@ class Training(Section):
 
     @pydantic.model_validator(mode="after")
     def _one_learning_rate(self) -> Self:
-        differ = self.text_encoder and self.text_encoder_learning_rate != self.learning_rate
-        if differ and OPTIMIZERS[self.optimizer].one_learning_rate:
-            values = {"optimizer": self.optimizer, "value": self.learning_rate}
-            raise fault("text_encoder_learning_rate", "one_learning_rate", **values)
+        one = self.text_encoder and OPTIMIZERS[self.optimizer].one_learning_rate
+        for name in ("text_encoder_learning_rate", "text_encoder_2_learning_rate") if one else ():
+            if getattr(self, name) not in (self.learning_rate, 0):
+                raise fault(name, "one_learning_rate", optimizer=self.optimizer, value=self.learning_rate)
         return self
 
     @pydantic.model_validator(mode="after")

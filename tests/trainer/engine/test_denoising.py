@@ -27,7 +27,7 @@ def made(alpha: float = 0.5, step: int = 500) -> Noised:
 
 def of(error: float, noised: Noised, prediction: str = "epsilon", **settings: Any) -> float:
     """The loss of a prediction that is wrong by `error` everywhere."""
-    batch = Batch(noised.x, ("", ""), None)
+    batch = Batch({"latent": noised.x}, ("", ""), None)
     return denoising.loss(noised.noise + error, noised, batch, Training(**settings), prediction).item()
 
 
@@ -39,7 +39,9 @@ def test_a_default_job_takes_the_mean_square_and_nothing_else() -> None:
     assert torch.equal(noised.noisy, objective.add_noise(X, noise, ALPHAS[steps]))
     predicted = torch.ones_like(X)
     expected = (predicted - noise).square().mean(dim=(1, 2, 3)).mean()
-    assert torch.equal(denoising.loss(predicted, noised, Batch(X, ("", ""), None), Training(), "epsilon"), expected)
+    assert torch.equal(
+        denoising.loss(predicted, noised, Batch({"latent": X}, ("", ""), None), Training(), "epsilon"), expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_masks_and_weights_multiply() -> None:
     noised = made()
     predicted = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 2, 2).expand(2, 1, 2, 2)
     masks = torch.tensor([[1.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0]]).view(2, 1, 2, 2)
-    batch = Batch(noised.x, ("", ""), None, masks, torch.tensor([1.0, 0.25]))
+    batch = Batch({"latent": noised.x}, ("", ""), None, masks, torch.tensor([1.0, 0.25]))
     # (1 + 0.5·9) / 4 and a quarter of 16 / 4
     assert denoising.loss(predicted, noised, batch, Training(), "epsilon").item() == pytest.approx((1.375 + 1) / 2)
 

@@ -16,7 +16,7 @@ from trainer.adapters.lora import inject
 from trainer.engine.loop import train
 from trainer.engine.receipt import largest_error
 from trainer.families.base import Component
-from trainer.families.clip_diffusion import UNET_BLOCKS, UNET_CONV_BLOCKS
+from trainer.families.latent_diffusion import UNET_BLOCKS, UNET_CONV_BLOCKS
 from trainer.formats import kohya
 from trainer.job.settings import Adapter
 from trainer.job.trouble import Trouble

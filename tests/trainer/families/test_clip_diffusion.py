@@ -17,6 +17,7 @@ from trainer.engine.loop import train
 from trainer.families import clip_diffusion as clip
 from trainer.families.base import Batch, SampleRequest, family
 from trainer.families.clip_diffusion import ClipDiffusion
+from trainer.families.latent_diffusion import borrowed
 from trainer.job.trouble import Trouble
 from trainer.run import folder
 from trainer.run.folder import RunFolder
@@ -124,9 +125,9 @@ def test_a_module_on_the_card_is_not_moved_whatever_number_the_card_has() -> Non
     moved: list[torch.device] = []
     module.to = moved.append  # type: ignore[method-assign, assignment]
     assert torch.device("meta", 0) != next(module.parameters()).device
-    with clip.borrowed(module, torch.device("meta", 0)):
+    with borrowed(module, torch.device("meta", 0)):
         assert moved == []
-    with clip.borrowed(module, torch.device("cpu")):
+    with borrowed(module, torch.device("cpu")):
         assert moved == [torch.device("cpu")]
     assert moved == [torch.device("cpu"), torch.device("meta")]
 
@@ -135,7 +136,7 @@ def test_v_prediction_is_read_from_the_model(tmp_path: pathlib.Path) -> None:
     base = tiny.model(tmp_path / "v", prediction="v_prediction", linear=True)
     parts = loaded(tmp_path, base, "sd2")
     assert parts.prediction == "v"
-    batch = Batch(torch.ones(2, 8, 16, 16), ("a", "b"), None)
+    batch = Batch({"latent": torch.ones(2, 8, 16, 16)}, ("a", "b"), None)
     draws = [Draw(1, 2, 0, torch.device("cpu")) for _ in range(2)]
     losses = [family("sd2").loss(parts, batch, draw).item() for draw in draws]
     assert losses[0] == losses[1] > 0

@@ -8,14 +8,17 @@ import socket
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from tests.trainer import ldm, tiny
 from trainer.engine.loop import train
 from trainer.families import sources
+from trainer.families.sources import TextSource
 from trainer.job.settings import Model
 from trainer.job.trouble import Trouble
 from trainer.run import events, folder
 
+TEXTS = (TextSource("text_encoder", "tokenizer", CLIPTextModel),)
 SMALL = {
     "unet": {
         "block_out_channels": [8, 8, 16, 16],
@@ -54,9 +57,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_checkpoint_file_holds_what_was_put_in(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
     models = ldm.random_models(small_configs)
     path = ldm.write(tmp_path / "small.safetensors", *models)
-    loaded = sources.load(Model(base=str(path)))
-    assert len(loaded.tokenizer) == loaded.text_encoder.config.vocab_size == 49408
-    for ours, theirs in zip(models, (loaded.unet, loaded.vae, loaded.text_encoder), strict=True):
+    loaded = sources.load(Model(base=str(path)), TEXTS)
+    assert len(loaded.tokenizers[0]) == loaded.text_encoders[0].config.vocab_size == 49408
+    for ours, theirs in zip(models, (loaded.unet, loaded.vae, *loaded.text_encoders), strict=True):
         expected, found = ours.state_dict(), theirs.state_dict()
         assert expected.keys() == found.keys()
         assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -65,7 +68,7 @@ def test_a_checkpoint_file_holds_what_was_put_in(tmp_path: pathlib.Path, small_c
 def test_without_a_tokenizer_it_says_what_to_do(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
     path = ldm.write(tmp_path / "small.safetensors", *ldm.random_models(small_configs))
     with pytest.raises(Trouble, match="Leave Tokenizer empty"):
-        sources.load(Model(base=str(path), tokenizer=str(tmp_path / "none")))
+        sources.load(Model(base=str(path), tokenizer=str(tmp_path / "none")), TEXTS)
 
 
 def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
@@ -73,12 +76,12 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: pathlib.Path, small
     tensors = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("cond_stage_model")}
     save_file(tensors, path)
     with pytest.raises(Trouble, match="could not be loaded"):
-        sources.load(Model(base=str(path)))
+        sources.load(Model(base=str(path)), TEXTS)
 
 
 def test_a_hub_id_that_cannot_be_had_says_so() -> None:
     with pytest.raises(Trouble, match="nobody/nothing is not on this machine and could not be downloaded"):
-        sources.load(Model(base="nobody/nothing"))
+        sources.load(Model(base="nobody/nothing"), TEXTS)
 
 
 @pytest.mark.full_size
@@ -104,4 +107,4 @@ def test_a_noise_schedule_that_is_not_known_is_refused(
     path = model / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), name: value}), encoding="utf-8")
     with pytest.raises(Trouble, match=value):
-        sources.load(Model(base=str(model)))
+        sources.load(Model(base=str(model)), TEXTS)

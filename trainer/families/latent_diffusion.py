@@ -1,0 +1,237 @@
+"""What models that draw in the latents of an autoencoder have in common, whatever tells them what to draw.
+
+Functions over `LatentDiffusion`; a family says in `Conditions` what its denoiser is told.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
+from PIL import Image
+from torch import Tensor, nn
+
+from trainer.engine import denoising, objective
+from trainer.engine.device import Device
+from trainer.engine.draw import Draw
+from trainer.families.base import Batch, Cached, Component, SampleRequest
+from trainer.job.settings import Job, Model, Training
+
+UNET_BLOCKS = frozenset({"Transformer2DModel"})
+UNET_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
+UNET_ATTENTION, UNET_MLP = frozenset({"Attention"}), frozenset({"FeedForward"})
+_SAMPLED_TOGETHER_PX = 2 * 512 * 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """The models of a checkpoint before they are frozen and moved.
+
+    Of each text encoder its model and its tokenizer; `schedule` is the noise schedule's config and `index` that of the
+    whole ({} where there is none).
+    """
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoders: tuple[nn.Module, ...]
+    tokenizers: tuple[Any, ...]
+    schedule: dict[str, Any]
+    index: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What the denoiser is told of B pictures: text `states` [B, tokens, width] and what else it takes, [B, …] each."""
+
+    states: Tensor
+    added: Mapping[str, Tensor] | None = None
+
+
+class LatentDiffusion(Protocol):
+    """A loaded model. `alphas` are ᾱ [T]; `schedule` is the noise schedule's config."""
+
+    @property
+    def unet(self) -> UNet2DConditionModel: ...
+    @property
+    def vae(self) -> AutoencoderKL: ...
+    @property
+    def alphas(self) -> Tensor: ...
+    @property
+    def schedule(self) -> dict[str, Any]: ...
+    @property
+    def prediction(self) -> str: ...
+    @property
+    def training(self) -> Training: ...
+    @property
+    def device(self) -> Device: ...
+
+
+Describe = Callable[[Sequence[SampleRequest], bool], Conditions]
+"""The conditions of the pictures asked for; where the flag is set, after those of what is not to be in them."""
+
+
+def prepare(loaded: Loaded, job: Job, device: Device) -> None:
+    """Freezes the models and moves them; the VAE stays in float32 because it overflows in half precision."""
+    for module in (loaded.unet, loaded.vae, *loaded.text_encoders):
+        module.requires_grad_(False)
+        module.eval()
+        # nn.Module's own: diffusers' `to` warns of modules that must stay in float32 even where there are none.
+        nn.Module.to(module, device.torch, torch.float32 if module is loaded.vae else device.dtype)
+    if job.training.gradient_checkpointing:
+        loaded.unet.enable_gradient_checkpointing()
+        for encoder in loaded.text_encoders if job.training.text_encoder else ():
+            # transformers 5.2x renamed it and warns of the old name.
+            getattr(encoder, "activation_checkpointing_enable", encoder.gradient_checkpointing_enable)()
+
+
+def noise_schedule(config: Mapping[str, Any], model: Model) -> tuple[dict[str, Any], Tensor]:
+    """The noise schedule's config with what the settings say in its place, and its ᾱ [T]."""
+    schedule = {"prediction_type": "epsilon", **config}
+    if model.prediction != "auto":
+        schedule["prediction_type"] = "v_prediction" if model.prediction == "v" else "epsilon"
+    alphas = objective.cumulative_alphas(
+        schedule["num_train_timesteps"], schedule["beta_start"], schedule["beta_end"], schedule["beta_schedule"]
+    )
+    return schedule, alphas
+
+
+def predicted(schedule: Mapping[str, Any]) -> str:
+    """What a model of this noise schedule predicts: "epsilon" or "v"."""
+    return "v" if schedule["prediction_type"] == "v_prediction" else "epsilon"
+
+
+def unet_component(module: nn.Module, learning_rate: float) -> Component:
+    """The denoiser as something to adapt."""
+    return Component("unet", module, UNET_BLOCKS, UNET_CONV_BLOCKS, learning_rate, UNET_ATTENTION, UNET_MLP)
+
+
+def encode(
+    parts: LatentDiffusion, items: Sequence[Image.Image | str], texts: Callable[[Sequence[str]], Cached]
+) -> list[Cached]:
+    """Of pictures (of one size) "latent" [2·C, h, w], mean and deviation, unscaled; of captions what `texts` makes."""
+    pictures = [item for item in items if isinstance(item, Image.Image)]
+    captions = [item for item in items if isinstance(item, str)]
+    found = iter(unstacked({"latent": _latents(parts, pictures)}) if pictures else ())
+    said = iter(unstacked(texts(captions)) if captions else ())
+    return [next(found) if isinstance(item, Image.Image) else next(said) for item in items]
+
+
+def unstacked(several: Cached) -> list[Cached]:
+    """Of tensors [B, …] by name those of each item, on the CPU."""
+    rows = zip(*(tensor.cpu() for tensor in several.values()), strict=True)
+    return [dict(zip(several, row, strict=True)) for row in rows]
+
+
+def _latents(parts: LatentDiffusion, pictures: Sequence[Image.Image]) -> Tensor:
+    pixels = np.stack([np.asarray(picture, dtype=np.float32) for picture in pictures]) / 127.5 - 1
+    with borrowed(parts.vae, parts.device.torch):
+        latent = parts.vae.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(parts.device.torch)).latent_dist
+    return torch.cat([latent.mean, latent.std], dim=1)
+
+
+def settle(parts: LatentDiffusion, unneeded: Sequence[nn.Module]) -> None:
+    """Moves the VAE to the CPU, and the other modules that no step will need."""
+    for module in (parts.vae, *unneeded):
+        module.to("cpu")
+    if parts.device.torch.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def loss(parts: LatentDiffusion, batch: Batch, draw: Draw, told: Callable[[], Conditions]) -> Tensor:
+    """The loss of the predicted noise (or velocity), as the settings measure and weigh it."""
+    mean, deviation = batch.pictures["latent"].to(parts.device.torch).chunk(2, dim=1)
+    x = (mean + deviation * draw.normal(mean.shape)) * parts.vae.config.scaling_factor
+    made = denoising.noised(x, parts.alphas, draw, parts.training)
+    found = _denoised(parts, made.noisy, made.steps, told())
+    return denoising.loss(found, made, batch, parts.training, parts.prediction)
+
+
+def _denoised(parts: LatentDiffusion, x: Tensor, steps: Tensor, told: Conditions) -> Tensor:
+    """What the denoiser predicts of `x` [B, C, h, w], float32."""
+    dtype = parts.device.dtype
+    return parts.unet(x.to(dtype), steps, told.states.to(dtype), added_cond_kwargs=told.added).sample.float()
+
+
+@torch.no_grad()
+def sample(parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe) -> list[Image.Image]:
+    """The pictures asked for; those alike in size, steps, guidance and sampler are drawn together as memory allows."""
+    pictures: dict[int, Image.Image] = {}
+    for numbers in _alike(requests):
+        drawn = _sample_alike(parts, [requests[number] for number in numbers], describe)
+        pictures.update(zip(numbers, drawn, strict=True))
+    return [pictures[number] for number in range(len(requests))]
+
+
+def _alike(requests: Sequence[SampleRequest]) -> Iterator[list[int]]:
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, request in enumerate(requests):
+        key = (request.width_px, request.height_px, request.steps, request.guidance, request.sampler)
+        groups.setdefault(key, []).append(number)
+    for (width, height, *_), numbers in groups.items():
+        together = max(1, _SAMPLED_TOGETHER_PX // (width * height))
+        for start in range(0, len(numbers), together):
+            yield numbers[start : start + together]
+
+
+def _sample_alike(parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe) -> list[Image.Image]:
+    first, device = requests[0], parts.device
+    guided = first.guidance > 1
+    told = describe(requests, guided)
+    scheduler = _scheduler(first.sampler, parts.schedule)
+    scheduler.set_timesteps(first.steps, device=device.torch)
+    generators = [torch.Generator("cpu").manual_seed(request.seed) for request in requests]
+    factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
+    shape = (1, parts.vae.config.latent_channels, first.height_px // factor, first.width_px // factor)
+    x = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(device.torch)
+    x = x * scheduler.init_noise_sigma
+    random = {"generator": generators} if first.sampler == "euler_a" else {}
+    for step in scheduler.timesteps:
+        model_input = scheduler.scale_model_input(torch.cat([x, x]) if guided else x, step)
+        found = _denoised(parts, model_input, step, told)
+        if guided:
+            without, with_text = found.chunk(2)
+            found = without + first.guidance * (with_text - without)
+        x = scheduler.step(found, step, x, **random).prev_sample
+    return _decode(parts, x)
+
+
+def _decode(parts: LatentDiffusion, x: Tensor) -> list[Image.Image]:
+    with borrowed(parts.vae, parts.device.torch):
+        pixels = torch.cat([parts.vae.decode(one[None].float() / parts.vae.config.scaling_factor).sample for one in x])
+    values = (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray((picture * 255).round().astype(np.uint8)) for picture in values]
+
+
+def _scheduler(name: str, schedule: dict[str, Any]) -> Any:
+    kinds: dict[str, Any] = {
+        "ddim": DDIMScheduler,
+        "euler": EulerDiscreteScheduler,
+        "euler_a": EulerAncestralDiscreteScheduler,
+        "dpmpp_2m": DPMSolverMultistepScheduler,
+    }
+    return kinds[name].from_config(schedule)
+
+
+@contextlib.contextmanager
+def borrowed(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """`module` on the device for as long as it is needed; back where it was afterwards."""
+    home = next(module.parameters()).device
+    # One process uses one card, and "cuda" is not equal to the "cuda:0" that a module on it answers.
+    if home.type == device.type:
+        yield
+        return
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to(home)
