@@ -9,6 +9,7 @@ from trainer.job import presets
 from trainer.job.base_model import describe
 from trainer.job.facts import FAMILIES
 from trainer.job.fields import Invalid, parse, with_sets
+from trainer.job.remarks import remarks
 from trainer.job.settings import Job
 from trainer.job.words import say
 
@@ -53,3 +54,4 @@ def plan_lines(job: Job) -> Iterator[str]:
         steps=plan.steps,
     )
     yield from (say("warning_line", text=problem.sentence) for problem in plan.problems if problem.level == "warning")
+    yield from (say("warning_line", text=text) for text in remarks(job))

@@ -2,9 +2,10 @@
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from trainer.job.blocks import Block
@@ -35,15 +36,18 @@ class Target(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """What one adapted layer holds: tensors by kind (lora_down, lora_up) and its alpha.
+    """What one adapted layer holds: tensors by kind (a key of trainer.formats.layers.ENDINGS) and its alpha.
 
-    Linear: down [rank, in], up [out, rank]. Convolution: down [rank, in, k, k], up [out, rank, 1, 1]. `delta` gives
-    what the layer now adds to its weight, of the weight's shape, by the arithmetic that the model is run with.
+    Linear: lora_down [rank, in], lora_up [out, rank]. Convolution: lora_down [rank, in, k, k], lora_up [out, rank, 1,
+    1]; the other kinds are described where they are made. `delta` gives what the layer now adds to its weight, of the
+    weight's shape, by the arithmetic that the model is run with. Where that depends on the weight itself (DoRA),
+    `weight` gives it in float32.
     """
 
     tensors: Mapping[str, nn.Parameter]
     alpha: float
     delta: Callable[[], Tensor]
+    weight: Callable[[], Tensor] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +62,19 @@ class Injected:
         return {
             f"{name}.{kind}": tensor for name, layer in self.layers.items() for kind, tensor in layer.tensors.items()
         }
+
+
+def gathered(targets: Sequence[Target], seed: int, put: Callable[[Target], Iterable[tuple[str, Layer]]]) -> Injected:
+    """What `put` puts into each target, by path in it; all chance in it follows from `seed`."""
+    layers: dict[str, Layer] = {}
+    parameters: dict[str, Sequence[nn.Parameter]] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for target in targets:
+            found = dict(put(target))
+            layers.update({f"{target.name}.{path}": layer for path, layer in found.items()})
+            parameters[target.name] = [tensor for layer in found.values() for tensor in layer.tensors.values()]
+    return Injected(layers, parameters)
 
 
 class AdapterKind(Protocol):

@@ -40,7 +40,7 @@ def places(target: Target, settings: Adapter) -> list[Place]:
         if of_block(settings.block_ranks, block) == 0 or of_block(target.block_rates, block) == 0:
             continue
         rank, alpha = (settings.conv_rank, settings.conv_alpha) if is_spatial(module) else _of_block(settings, block)
-        found.append(Place(path, module, rank, _stored_alpha(rank, alpha, settings)))
+        found.append(Place(path, module, rank, stored_alpha(rank, alpha, settings)))
     return found
 
 
@@ -75,6 +75,7 @@ def _chosen(target: Target, chosen: str) -> Iterator[tuple[str, nn.Module]]:
             yield path, module
 
 
-def _stored_alpha(rank: int, alpha: float, settings: Adapter) -> float:
+def stored_alpha(rank: int, alpha: float, settings: Adapter) -> float:
+    """The alpha of a file, which readers divide by the rank."""
     # Rank-stabilised (arXiv:2312.03732): a scale of alpha ÷ √rank, for which no file has a sign of its own.
     return alpha * rank**0.5 if settings.rank_stabilised else alpha

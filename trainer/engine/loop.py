@@ -23,6 +23,7 @@ from trainer.engine.thumbnail import thumbnail
 from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya, layouts
 from trainer.job.optimizers import OPTIMIZERS
+from trainer.job.remarks import remarks
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
@@ -192,6 +193,8 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     """Loads, adapts and encodes everything, and puts back what was learned before. Raises Trouble."""
     found = scan(job.dataset)
     checked_plan(job, found)
+    for text in remarks(job):
+        tell(events.Warned(text=text))
 
     # The base model, the adapter in it, and what learns.
     tell(events.Stage(text=say("stage_model")))

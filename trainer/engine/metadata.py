@@ -19,10 +19,11 @@ from trainer.dataset.captions import tag_frequency
 from trainer.dataset.plan import Plan
 from trainer.dataset.scan import Scan, Subset
 from trainer.engine.modelspec import modelspec
+from trainer.engine.network import network_metadata
 from trainer.engine.sampling import Moment
 from trainer.engine.schedules import warmup_steps
 from trainer.formats.kohya import text
-from trainer.job.facts import ADAPTERS, FAMILIES
+from trainer.job.facts import FAMILIES
 from trainer.job.settings import Job, Training
 
 
@@ -190,13 +191,4 @@ def _folders(subsets: Sequence[Subset]) -> dict[str, object]:
 
 
 def _network(job: Job, injected: Injected) -> Mapping[str, object]:
-    convolutions = "conv_rank" in ADAPTERS[job.adapter.type].capabilities
-    args = {"conv_dim": str(job.adapter.conv_rank), "conv_alpha": str(job.adapter.conv_alpha)} if convolutions else {}
-    return {
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": job.adapter.rank,
-        "ss_network_alpha": job.adapter.alpha,
-        "ss_network_dropout": job.adapter.dropout or None,
-        "ss_network_args": args,
-        "lora_atelier_layers": len(injected.layers),
-    }
+    return {**network_metadata(job.adapter), "lora_atelier_layers": len(injected.layers)}

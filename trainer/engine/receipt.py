@@ -23,7 +23,7 @@ _ROUNDING = 2.0
 
 @torch.no_grad()
 def largest_error(path: pathlib.Path, injected: Injected) -> float:
-    """The largest ‖ΔW in the file − ΔW of the live adapter‖ ÷ ‖ΔW‖ of all layers.
+    """The largest ‖ΔW in the file − ΔW of the live adapter‖ ÷ ‖ΔW‖ of all layers; with DoRA, ΔW includes the norms.
 
     Raises Trouble when a layer is missing or differs by more than the rounding to the file's precision explains.
     """
@@ -48,7 +48,7 @@ def _error(live: Layer, stored: LoraLayer, precision: torch.dtype) -> tuple[floa
     """The relative error of one layer, and what is allowed; a layer that changes nothing has to change nothing."""
     learned = live.delta()
     size = float(learned.norm())
-    found = _distance(stored.delta(learned.device), learned)
+    found = _distance(_change(stored, live), learned)
     if not size:
         return (math.inf if found else 0.0), 0.0
     usual = _USUAL.get(precision, _ARITHMETIC)
@@ -57,8 +57,17 @@ def _error(live: Layer, stored: LoraLayer, precision: torch.dtype) -> tuple[floa
     tensors = {kind: tensor.detach() for kind, tensor in live.tensors.items()}
     rounded = {kind: tensor.to(precision) for kind, tensor in tensors.items()}
     one, other = (LoraLayer("", types.MappingProxyType(part), live.alpha) for part in (tensors, rounded))
-    lost = _distance(one.delta(learned.device), other.delta(learned.device))
+    lost = _distance(_change(one, live), _change(other, live))
     return found / size, _ARITHMETIC + _ROUNDING * lost / size
+
+
+def _change(layer: LoraLayer, live: Layer) -> Tensor:
+    """What `layer` adds to the weight that `live` changes."""
+    device = next(iter(live.tensors.values())).device
+    if live.weight is None or not layer.is_dora:
+        return layer.delta(device)
+    weight = live.weight()
+    return layer.changed(weight, 1.0) - weight
 
 
 def _distance(one: Tensor, other: Tensor) -> float:

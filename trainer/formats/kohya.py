@@ -60,11 +60,15 @@ def write(
 
 
 def named(layers: Mapping[str, FileLayer], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors of layers by the file's layer names, as they are stored."""
+    """The tensors of layers by the file's layer names, as they are stored.
+
+    DoRA's norms stay in float32: they are few, and their rounding would be of the size of W, not of its change.
+    """
     tensors: dict[str, Tensor] = {}
     for name, layer in layers.items():
         for kind, tensor in layer.tensors.items():
-            tensors[f"{name}.{ENDINGS[kind]}"] = tensor.detach().to("cpu", dtype).contiguous()
+            kept = torch.float32 if kind == "dora_scale" else dtype
+            tensors[f"{name}.{ENDINGS[kind]}"] = tensor.detach().to("cpu", kept).contiguous()
         if layer.alpha is not None:
             tensors[f"{name}.alpha"] = _exact(layer.alpha, dtype)
     return tensors

@@ -48,6 +48,11 @@ class LoraLayer:
         return "dora_scale" in self.tensors
 
     @property
+    def norms_inputs(self) -> bool:
+        """Whether a DoRA's norms are those of the weight's columns, [1, in, …], and not of its rows, [out, 1, …]."""
+        return self.is_dora and self.tensors["dora_scale"].shape[0] == 1 != self.shape[0]
+
+    @property
     def rank(self) -> int | None:
         """The rank that alpha is divided by; None for a LoKr whose two factors are whole."""
         for name in ("lora_down", "hada_w1_b", "lokr_w2_b", "lokr_w1_b"):
@@ -78,14 +83,18 @@ class LoraLayer:
         return change
 
     def changed(self, weight: Tensor, strength: float) -> Tensor:
-        """`weight` [out, in, …] (float32) as this layer makes it; for DoRA by ‖W + ΔW‖, as in its paper."""
+        """`weight` [out, in, …] (float32) as this layer makes it; for DoRA by ‖W + ΔW‖, as in its paper.
+
+        Norms of columns all programs that read DoRA compute so (ComfyUI, Forge, A1111 from 1.9); for those of rows
+        ComfyUI and Forge divide by ‖W‖ instead.
+        """
         whole = weight + self.delta(weight.device).reshape(weight.shape) * (1.0 if self.is_dora else strength)
         if not self.is_dora:
             return whole
         scale = self.tensors["dora_scale"].to(weight.device, torch.float32)
-        kept = 1 if scale.shape[0] == 1 and weight.shape[0] != 1 else 0
+        kept = 1 if self.norms_inputs else 0
         others = [axis for axis in range(weight.dim()) if axis != kept]
-        norms = whole.norm(dim=others, keepdim=True)
+        norms = torch.linalg.vector_norm(whole, dim=others, keepdim=True)
         whole = whole * (scale.reshape(norms.shape) / norms.clamp_min(torch.finfo(torch.float32).tiny))
         return weight + strength * (whole - weight)
 

@@ -48,6 +48,7 @@ def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
         yield SD_SCRIPTS, "reader_mid"
     if "dora" in kinds:
         yield from ((program, "reader_dora_lost") for program in (A1111, DIFFUSERS, SD_SCRIPTS))
+    if any(layer.is_dora and not layer.norms_inputs for layer in file.layers.values()):
         yield from ((program, "reader_dora_other") for program in (COMFY, FORGE))
 
 

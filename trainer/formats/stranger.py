@@ -181,5 +181,5 @@ def _layout(layers: Mapping[str, LoraLayer], metadata: Mapping[str, str]) -> Lay
 
 
 def _widest(container: Container) -> torch.dtype:
-    kinds = {entry.dtype for name, entry in container.tensors.items() if split(name)[1] != "alpha"}
+    kinds = {entry.dtype for name, entry in container.tensors.items() if split(name)[1] not in ("alpha", "dora_scale")}
     return TYPES[max(kinds, key=lambda kind: (TYPES[kind].itemsize, kind))]

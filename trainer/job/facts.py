@@ -25,7 +25,10 @@ class FamilyFacts:
 
 @dataclasses.dataclass(frozen=True)
 class AdapterFacts:
-    """A kind of adapter; `module` is the file in trainer/adapters that builds it."""
+    """A kind of adapter; `module` is the file in trainer/adapters that builds it.
+
+    `capabilities` is what settings ask for with `needs=`; "lycoris": files are of a kind that LyCORIS brought up.
+    """
 
     name: str
     label: str
@@ -74,6 +77,8 @@ ADAPTERS: Mapping[str, AdapterFacts] = types.MappingProxyType(
         for row in (
             AdapterFacts("lora", "LoRA", "lora", frozenset()),
             AdapterFacts("locon", "LoCon (LoRA + convolutions)", "lora", frozenset({"conv_rank"})),
+            AdapterFacts("loha", "LoHa", "loha", frozenset({"conv_rank", "lycoris"})),
+            AdapterFacts("lokr", "LoKr", "lokr", frozenset({"conv_rank", "lycoris", "factor"})),
         )
     }
 )

@@ -61,7 +61,10 @@ class Adapter(Section):
     """What is added to the base model and trained."""
 
     type: Annotated[str, OneOf(*ADAPTERS)] = knob(
-        "lora", "Adapter", "What is trained. LoCon also learns textures and line work."
+        "lora",
+        "Adapter",
+        "What is trained. LoCon also learns textures and line work. LoHa and LoKr say more with fewer numbers, but "
+        "only ComfyUI, Forge and A1111 read their files.",
     )
     targets: Annotated[str, OneOf("auto", "attention", "attention_mlp", "linear", "convolutions")] = knob(
         "auto",
@@ -86,6 +89,22 @@ class Adapter(Section):
     conv_alpha: float = knob(
         8.0, "Convolution alpha", "Alpha of the 3 × 3 convolution layers.", needs="conv_rank", gt=0, le=1024
     )
+    factor: int = knob(
+        -1,
+        "Factor",
+        "LoKr: how large the smaller of its two matrices is. A higher one makes a smaller file; -1 makes the smallest.",
+        level="advanced",
+        needs="factor",
+        ge=-1,
+        le=64,
+    )
+    full_matrix: bool = knob(
+        False,
+        "Full matrix",
+        "LoKr: the larger matrix is kept whole, whatever the rank; rank and alpha then mean nothing.",
+        level="advanced",
+        needs="factor",
+    )
     rank_stabilised: bool = knob(
         False,
         "Rank-stabilised",
@@ -93,10 +112,33 @@ class Adapter(Section):
         "everywhere.",
         level="advanced",
     )
+    decompose: bool = knob(
+        False,
+        "Decompose weights (DoRA)",
+        "Also learn how strong each input of a layer is, apart from its direction. Only ComfyUI, Forge and A1111 from "
+        "1.9 on read it; the others leave the strengths out, so that pictures differ.",
+        level="advanced",
+    )
     dropout: float = knob(
         0.0,
         "Dropout",
         "Share of the adapter's inputs left out at each step, against overfitting.",
+        level="advanced",
+        ge=0,
+        lt=1,
+    )
+    rank_dropout: float = knob(
+        0.0,
+        "Rank dropout",
+        "Share of the ranks left out at each step (LoHa, LoKr, DoRA: of a layer's outputs); the rest counts for more.",
+        level="advanced",
+        ge=0,
+        lt=1,
+    )
+    module_dropout: float = knob(
+        0.0,
+        "Module dropout",
+        "How likely each adapted layer is left out of a step.",
         level="advanced",
         ge=0,
         lt=1,

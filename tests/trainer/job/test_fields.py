@@ -30,7 +30,7 @@ def messages(data: dict[str, Any]) -> dict[str, str]:
         ({"adapter": {"rank": None}}, "adapter.rank", "Rank: must be a whole number"),
         ({"adapter": {"alpha": 0}}, "adapter.alpha", "Alpha: must be greater than 0"),
         ({"adapter": {"dropout": 1}}, "adapter.dropout", "Dropout: must be less than 1"),
-        ({"adapter": {"type": "lor"}}, "adapter.type", "Adapter: must be one of lora, locon"),
+        ({"adapter": {"type": "lor"}}, "adapter.type", "Adapter: must be one of lora, locon, loha, lokr"),
         ({"training": {"learning_rate": float("nan")}}, "training.learning_rate", "Learning rate: must be a number"),
         (
             {"training": {"text_encoder": "perhaps"}},
