@@ -14,7 +14,9 @@ from app.words import say
 from trainer.dataset.pictures import EXTENSIONS
 
 COUNTING_S = 0.4
-MODEL_ENDINGS = (".safetensors",)
+FILE_ENDINGS = (".safetensors",)
+FILE_KINDS = ("model", "lora", "checkpoint")
+"""What may be browsed for that is a file; everything else is a folder."""
 
 Roots = Sequence[tuple[str, pathlib.Path]]
 
@@ -59,8 +61,8 @@ def allowed(path: pathlib.Path, inside: Roots) -> pathlib.Path | None:
 def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What lies in the folder `wanted["path"]`, or in the nearest one that may be shown.
 
-    With `wanted["kind"]` "model", model files are listed too. Folders come first and carry how many pictures lie
-    directly in them (None where counting would take too long).
+    Where `wanted["kind"]` is one of FILE_KINDS, model files are listed too. Folders come first and carry how many
+    pictures lie directly in them (None where counting would take too long).
     """
     # They are looked up once: a folder may hold thousands of others.
     known = roots()
@@ -75,7 +77,7 @@ def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
         "crumbs": _crumbs(folder, known),
         "pictures": count_pictures(entries),
         "folders": [{"name": path.name, "path": str(path), "pictures": _count(path, until)} for path in inside],
-        "files": _models(entries, known) if wanted.get("kind") == "model" else [],
+        "files": _models(entries, known) if wanted.get("kind") in FILE_KINDS else [],
     }
 
 
@@ -90,13 +92,13 @@ def _nearest(text: str, inside: Roots) -> pathlib.Path:
 
 def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], str]:
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith((".", "$")) and _is_text(path.name)]
+        found = [path for path in folder.iterdir() if not path.name.startswith((".", "$")) and is_text(path.name)]
     except OSError as error:
         return [], say("browser.unreadable", reason=error.strerror or error)
     return sorted(found, key=_natural), ""
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Whether `name` can be shown: on Linux a name may be any bytes, and a page only takes Unicode."""
     return not any("\ud800" <= char <= "\udfff" for char in name)
 
@@ -127,7 +129,7 @@ def _count(folder: pathlib.Path, until: float) -> int | None:
 
 
 def _models(entries: Iterable[pathlib.Path], inside: Roots) -> list[dict[str, str]]:
-    named = (path for path in entries if path.suffix.lower() in MODEL_ENDINGS and os.path.isfile(path))
+    named = (path for path in entries if path.suffix.lower() in FILE_ENDINGS and os.path.isfile(path))
     found = [path for path in named if allowed(path, inside)]
     return [{"name": path.name, "path": str(path), "size": _size(path.stat().st_size)} for path in found]
 

@@ -43,11 +43,16 @@ class Form:
         self.widgets: dict[str, Any] = {}
         self.tabs: dict[str, str] = {}
         self.watchers: list[Watcher] = []
+        self.ends: list[Callable[[], None]] = []
         self._tab = ""
 
     def tab(self, name: str) -> None:
         """What is placed from now on stands in the tab `name`."""
         self._tab = name
+
+    def at_end(self, do: Callable[[], None]) -> None:
+        """`do` is called when the program that serves the page ends."""
+        self.ends.append(do)
 
     def place(self, *paths: str) -> None:
         """Puts the widgets of these settings here."""

@@ -57,11 +57,15 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
-def _spawn(run: RunFolder) -> None:
-    # A file for its output, never a pipe: nobody need be there to read it. Its own session: Ctrl-C here is not for it.
-    apart: dict[str, Any] = {"start_new_session": True}
+def apart() -> dict[str, Any]:
+    """What gives a process a session of its own: Ctrl-C here is not for it."""
     if os.name == "nt":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined,unused-ignore]
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined,unused-ignore]
+    return {"start_new_session": True}
+
+
+def _spawn(run: RunFolder) -> None:
+    # A file for its output, never a pipe: nobody need be there to read it.
     with run.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer", "resume", str(run.path)],
@@ -70,7 +74,7 @@ def _spawn(run: RunFolder) -> None:
             stderr=subprocess.STDOUT,
             cwd=run.path,
             env=environment(os.environ),
-            **apart,
+            **apart(),
         )
     # Only so that the system can forget it when it ends.
     threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()

@@ -4,9 +4,11 @@ A tab is a module with `TITLE`, the key of its title in the table of words, and 
 widgets inside the tab. It is added by naming it in `TABS`.
 """
 
+import contextlib
 import functools
 import json
 import pathlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastapi
@@ -16,23 +18,30 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from app import bar, browse, live, shelf, theme, thumbs
 from app.forms import Form
 from app.islands import island
-from app.tabs import compare, dataset, model, run, samples, training
+from app.tabs import compare, dataset, model, run, samples, tools, training
 from app.words import say, say_all
 from trainer.job import fields
 from trainer.job.facts import ADAPTERS, FAMILIES
 
-TABS = (model, dataset, training, samples, run, compare)
+TABS = (model, dataset, training, samples, run, compare, tools)
 HOSTS = ["127.0.0.1", "localhost"]
 
 
 def create_app() -> fastapi.FastAPI:
     """The whole application; it answers only requests that were sent to this machine by name."""
-    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    form = Form(shelf.start_job())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        yield
+        for end in form.ends:
+            end()
+
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Without it a foreign page could reach this one through a name that resolves to 127.0.0.1 (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     app.include_router(live.router)
     app.include_router(thumbs.router)
-    form = Form(shelf.start_job())
     gr.mount_gradio_app(
         app,
         build(form),

@@ -29,7 +29,7 @@ def test_opens_with_the_starter_preset_and_its_plan(ui: Page) -> None:
 
 
 def test_every_tab_opens_by_mouse_and_by_arrow_keys(ui: Page) -> None:
-    for name in ("dataset", "training", "samples", "run", "compare", "model"):
+    for name in ("dataset", "training", "samples", "run", "compare", "tools", "model"):
         open_tab(ui, name)
         expect(ui.locator(f'[role=tab][data-tab-id="{name}"]')).to_have_attribute("aria-selected", "true")
     ui.keyboard.press("ArrowRight")
@@ -104,7 +104,7 @@ def test_the_base_model_is_checked_while_it_is_typed(ui: Page) -> None:
 def test_no_sideways_scrolling_on_a_phone(ui: Page) -> None:
     ui.set_viewport_size({"width": 390, "height": 844})
     try:
-        for name in ("model", "dataset", "training", "samples", "run", "compare"):
+        for name in ("model", "dataset", "training", "samples", "run", "compare", "tools"):
             open_tab(ui, name)
             ui.wait_for_timeout(150)
             assert ui.evaluate("document.documentElement.scrollWidth") <= 390, name

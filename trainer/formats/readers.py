@@ -4,12 +4,16 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Literal
 
 from trainer.formats.alphas import uneven
 from trainer.formats.stranger import LoraFile
 
 COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS = "ComfyUI", "Forge", "A1111", "diffusers", "sd-scripts"
 PROGRAMS = (COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS)
+_PARTLY = frozenset(
+    {"reader_text_names", "reader_alphas", "reader_lokr_tucker", "reader_dora_lost", "reader_dora_other"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +22,11 @@ class Reader:
 
     program: str
     reason: str
+
+    @property
+    def verdict(self) -> Literal["yes", "partly", "no"]:
+        """Whether it loads the file, and all of it rightly."""
+        return "yes" if not self.reason else "partly" if self.reason in _PARTLY else "no"
 
 
 def readers(file: LoraFile) -> list[Reader]:

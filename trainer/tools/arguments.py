@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import pathlib
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,10 +25,14 @@ def add_tools(verbs: Any) -> None:
 
 def run_tool(options: argparse.Namespace) -> int:
     """Carries out a tool, a file of its name beside this one. Raises Refused and Trouble."""
+    # Otherwise a half-written file would stay when it is asked to end.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return int(importlib.import_module(f"trainer.tools.{options.tool}").run(options))
     except OSError as error:
         raise Trouble("disk", reason=error) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from trainer.formats.stranger import LoraFile, open_lora
 from trainer.job.words import say
 from trainer.tools.common import new_file
 
-_TOP_TAGS = 20
+_TOP_TAGS = 30
 _LARGEST_THUMBNAIL = 20 * 2**20
 _BAR_CHARACTERS = 30
 _NOTES = ("ss_training_comment", "modelspec.description")
@@ -47,6 +47,7 @@ def about(file: LoraFile) -> dict[str, Any]:
         "family": file.family,
         "family_label": file.layout.label or say("inspect_family_unknown"),
         "kinds": list(file.kinds),
+        "kinds_label": ", ".join(say(f"kind_{kind}") for kind in file.kinds),
         "ranks": [{"rank": rank, "layers": count} for rank, count in ranks.most_common()],
         "alphas": [{"alpha": alpha, "layers": count} for alpha, count in alphas.most_common()],
         "precision": str(file.precision).removeprefix("torch."),
@@ -61,7 +62,7 @@ def about(file: LoraFile) -> dict[str, Any]:
         "trigger_words": file.metadata.get("modelspec.trigger_phrase", ""),
         "tags": [{"tag": tag, "count": count} for tag, count in top_tags(file.metadata)],
         "readers": [
-            {"program": reader.program, "reads": not reader.reason, "reason": reader.reason and say(reader.reason)}
+            {"program": reader.program, "reads": reader.verdict, "reason": reader.reason and say(reader.reason)}
             for reader in readers(file)
         ],
         "metadata": dict(sorted(file.metadata.items())),
@@ -128,7 +129,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield say("inspect_family", family=found["family_label"], format=found["format"], precision=found["precision"])
     ranks = ", ".join(f"{row['rank']} ({row['layers']})" for row in found["ranks"])
     alphas = ", ".join(f"{_alpha(row['alpha'])} ({row['layers']})" for row in found["alphas"])
-    yield say("inspect_kind", kinds=_kinds(found), ranks=ranks, alphas=alphas)
+    yield say("inspect_kind", kinds=found["kinds_label"], ranks=ranks, alphas=alphas)
     parts = ", ".join(f"{part} {count}" for part, count in found["parts"].items())
     yield say("inspect_layers", count=found["layers"], parts=parts)
     if found["unknown_layers"]:
@@ -145,11 +146,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _bars(found["norms"])
     yield say("inspect_readers" if found["readers"] else "inspect_no_readers")
     for row in found["readers"]:
-        yield "  " + say("inspect_reads" if row["reads"] else "inspect_reads_not", **row)
-
-
-def _kinds(found: Mapping[str, Any]) -> str:
-    return ", ".join(say(f"kind_{kind}") for kind in found["kinds"])
+        yield "  " + say(f"inspect_reads_{row['reads']}", **row)
 
 
 def _alpha(alpha: float | None) -> str:
@@ -167,7 +164,7 @@ def draw(found: Mapping[str, Any]) -> Image.Image:
     values: Mapping[str, float] = found["norms"]
     row_px, bars_px, font = 22, 420, ImageFont.load_default(14)
     names_px = 24 + max(int(font.getlength(block)) for block in values)
-    title = f"{pathlib.Path(found['file']).name} · {found['family_label']} · {_kinds(found)}"
+    title = f"{pathlib.Path(found['file']).name} · {found['family_label']} · {found['kinds_label']}"
     width_px = max(names_px + bars_px + 100, 24 + int(font.getlength(title)))
     picture = Image.new("RGB", (width_px, row_px * (len(values) + 2)), "white")
     pen = ImageDraw.Draw(picture)

@@ -68,7 +68,7 @@ def test_a_program_reads_the_same(source: pathlib.Path, capsys: pytest.CaptureFi
     assert found == json.loads(json.dumps(about(open_lora(source))))
     assert (found["family"], found["kinds"], found["layers"]) == ("sd15", ["locon"], 4)
     assert found["parts"] == {"unet": 3, "text_encoder": 1}
-    assert found["readers"][0] == {"program": "ComfyUI", "reads": True, "reason": ""}
+    assert found["readers"][0] == {"program": "ComfyUI", "reads": "yes", "reason": ""}
     assert found["metadata"]["ss_training_comment"] == "the orange one"
 
 

@@ -81,7 +81,7 @@ def test_loha_is_merged_at_a_rank_but_not_exactly(tmp_path: pathlib.Path, capsys
     one = written(tmp_path / "a.safetensors", {made.FC1: loha})
     other = written(tmp_path / "b.safetensors", {made.FC1: made.sd15()[made.FC1]})
     out = tmp_path / "new.safetensors"
-    assert "give a rank" in exact_refusal(capsys, out, one, other)
+    assert "merge to a rank" in exact_refusal(capsys, out, one, other)
     assert trainer(capsys, "merge", out, one, other, "--rank", "8").status == 0
     assert made.error(open_lora(out).layers[made.FC1].delta(), total((one, 1), (other, 1))[made.FC1]) < 1e-5
 
@@ -129,7 +129,7 @@ def test_files_that_do_not_belong_together_are_refused(
     assert "Stable Diffusion 2.x" in families
     assert "Stable Diffusion 1.x" in families
     assert f"layer {made.FC1} is of different sizes" in refused(capsys, out, "merge", out, one, wide)
-    assert "--checkpoint" in refused(capsys, out, "merge", out, one, dora)
+    assert "into a checkpoint instead" in refused(capsys, out, "merge", out, one, dora)
 
 
 @pytest.fixture
