@@ -46,7 +46,7 @@ def test_metadata_are_cut_to_what_a_page_can_show() -> None:
         ("data:image/png;base64,AAAA", True),
         ("data:image/svg+xml;base64,AAAA", False),
         ("https://example.com/a.png", False),
-        ("data:image/png;base64,AAAA\" onerror=\"x", False),
+        ('data:image/png;base64,AAAA" onerror="x', False),
     ],
 )
 def test_a_picture_in_the_file_is_only_shown_when_it_can_do_nothing_else(data: str, shown: bool) -> None:
