@@ -1,23 +1,33 @@
 """A command line of sd-scripts as a person has it: bash, cmd.exe or PowerShell, on one line or many."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
 _WINDOWS = re.compile(r"\^[ \t]*\n|(?:^|[\s\"'=])[A-Za-z]:\\|%\w+%", re.MULTILINE)
+_POWERSHELL = re.compile(r"`[ \t]*\n|^\s*\$\w+\s*=", re.MULTILINE)
 _CONTINUED = re.compile(r"[\\^`][ \t]*\n[ \t]*")
 # There a line may end in a path that ends in a backslash; a sign of continuation stands apart.
 _CONTINUED_ON_WINDOWS = re.compile(r"(?:\s\\|[\^`])[ \t]*\n[ \t]*")
 _COMMENT = re.compile(r"^\s*(?:#|::|@?rem\b).*$", re.IGNORECASE | re.MULTILINE)
 _SET = re.compile(r"""^\s*(?:export\s+|set\s+|\$(?:env:)?)?("?)(\w+)\s*=\s*(.*?)\s*$""", re.IGNORECASE)
+_SET_FIRST = re.compile(r"""\s*(?:export\s+|\$(?:env:)?)?(\w+)\s*=\s*("[^"]*"|'[^']*'|[^\s"';]*)\s*;\s*""")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(?:env:)?(\w+)|%(\w+)%")
 _ENDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "2>&1", "<"})
 _NAME = re.compile(r"--?[A-Za-z][\w-]*$")
+# What word processors and web pages make of two hyphens, and the marks of Japanese keyboards.
+_DASH = r"[\u2010-\u2015\u2212\uff0d]"
+_DASHES = re.compile(rf"(?:(?<=\s)|^)(?:{_DASH}(?:{_DASH}|-)?|-{_DASH})(?=[A-Za-z])", re.MULTILINE)
+_FULL_EQUALS = re.compile(r"(?<=\s)(--?\w+)\uff1d")
+_ROUND_QUOTES = re.compile(r"(?<=[\s=])\u2018([^\u2018\u2019\n]*)\u2019(?=\s|$)")
+_UNSET = re.compile(r"\$\{\w+\}|\$(?:env:)?[A-Za-z_]\w*|\$\(|%[A-Za-z_]\w*%")
 
 Flag = tuple[str, str | bool | list[str]]
 
 
 def is_command(text: str) -> bool:
     """Whether this is a command or a script with one, not a TOML file."""
+    text = plain(text)
     return bool(re.search(r"(?:^|\s)--[A-Za-z]\w*", text)) and (
         bool(re.search(r"\.py\b|\baccelerate\b", text)) or text.lstrip().startswith("--")
     )
@@ -25,19 +35,30 @@ def is_command(text: str) -> bool:
 
 def commands(text: str) -> list[list[str]]:
     """The words of every command in `text` that has flags, variables filled in. Raises ValueError for an open quote."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    windows = bool(_WINDOWS.search(text))
+    text = plain(text)
+    windows, powershell = bool(_WINDOWS.search(text)), bool(_POWERSHELL.search(text))
+    if powershell:
+        text = text.replace('"\\"', "\\")  # there a backslash is never more than a letter
     joined = (_CONTINUED_ON_WINDOWS if windows else _CONTINUED).sub(" ", _COMMENT.sub("", text))
     variables: dict[str, str] = {}
     found: list[list[str]] = []
     for line in _logical_lines(joined):
+        line = _after_assignments(line, variables)
         assigned = _SET.match(line)
         if assigned and _is_value(assigned[3]):
             value = assigned[3].removesuffix('"') if assigned[1] else assigned[3]
             variables[assigned[2]] = _unquoted(_filled(value, variables))
         elif re.search(r"(?:^|\s)--?\w", line):
-            found += _separate(split(_filled(line, variables), windows=windows))
+            # In PowerShell what a variable holds is one word, elsewhere as many as it has blanks outside quotes.
+            words = split(line if powershell else _filled(line, variables), windows=windows)
+            found += _separate([_filled(word, variables) for word in words])
     return found
+
+
+def plain(text: str) -> str:
+    """`text` with the line ends, hyphens, equals signs and quotation marks that a shell knows."""
+    text = re.sub(r"[\u201c\u201d\u201e\uff02]", '"', text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _ROUND_QUOTES.sub(r"'\1'", _FULL_EQUALS.sub(r"\1=", _DASHES.sub("--", text)))
 
 
 def _logical_lines(text: str) -> list[str]:
@@ -49,6 +70,14 @@ def _logical_lines(text: str) -> list[str]:
         else:
             joined.append([line])
     return [" ".join(lines) for lines in joined]
+
+
+def _after_assignments(line: str, variables: dict[str, str]) -> str:
+    """What is left of `A=1; B="x y"; command`, the variables put into `variables`."""
+    while found := _SET_FIRST.match(line):
+        variables[found[1]] = _unquoted(_filled(found[2], variables))
+        line = line[found.end() :]
+    return line
 
 
 def _filled(line: str, variables: dict[str, str]) -> str:
@@ -117,6 +146,17 @@ def flags(words: list[str]) -> tuple[list[Flag], list[Flag], str]:
     at = next((i for i, word in enumerate(words) if re.search(r"\.py$", word)), -1)
     script = re.split(r"[\\/]", words[at])[-1] if at >= 0 else ""
     return _flags(words[at + 1 :]), _flags(words[: max(at, 0)]), script
+
+
+def strays(words: list[str]) -> list[str]:
+    """The words behind the script that belong to no flag, such as @arguments.txt."""
+    at = next((i for i, word in enumerate(words) if re.search(r"\.py$", word)), len(words))
+    return list(itertools.takewhile(lambda word: not _NAME.match(word.partition("=")[0]), words[at + 1 :]))
+
+
+def unset(words: list[str]) -> list[str]:
+    """The variables in the words that nothing was set to."""
+    return list(dict.fromkeys(found for word in words for found in _UNSET.findall(word)))
 
 
 def _flags(words: list[str]) -> list[Flag]:

@@ -51,6 +51,18 @@ SCRIPTS_DEFAULTS: Mapping[str, Any] = types.MappingProxyType(
     }
 )
 """What sd-scripts does where a command or config file says nothing and ours begins with another value."""
+GUI_DEFAULTS: Mapping[str, tuple[str, Any]] = types.MappingProxyType(
+    {
+        "network_dim": ("adapter.rank", 8),
+        "network_alpha": ("adapter.alpha", 1.0),
+        "conv_dim": ("adapter.conv_rank", 1),
+        "conv_alpha": ("adapter.conv_alpha", 1.0),
+        "optimizer": ("training.optimizer", "AdamW8bit"),
+        "lr_warmup": ("training.warmup_percent", 10.0),
+        "mixed_precision": ("training.precision", "fp16"),
+    }
+)
+"""What the LoRA tab of Kohya's GUI shows where a preset lacks a key and ours begins with another value."""
 _MOST_NAMES = 20
 DATASET_DEFAULTS: Mapping[str, Any] = types.MappingProxyType(
     {"dataset.buckets": False, "dataset.upscale": True, "dataset.bucket_max_px": 1024, "dataset.cache_to_disk": False}
@@ -171,13 +183,16 @@ def _off(value: Any) -> str:
 def _with_packed(lines: list[Line]) -> list[Line]:
     """The lines, those of keys that hold others standing under the heading that says most of what they hold."""
     held: dict[str, list[Line]] = {}
-    for line in lines:
-        held.setdefault(line.within, []).append(line)
-    places = [f"{line.within}: {line.key}" if line.within else line.key for line in lines]
-    return [
-        dataclasses.replace(line, verdict=_packed(held[place]), value=_listed(held[place])) if place in held else line
-        for line, place in zip(lines, places, strict=True)
-    ]
+    found: list[Line] = []
+    # What is held stands behind what holds it, so that the other way round the innermost comes first.
+    for line in reversed(lines):
+        place = f"{line.within}: {line.key}" if line.within else line.key
+        if place in held:
+            line = dataclasses.replace(line, verdict=_packed(held[place]), value=_listed(held[place]))
+        if line.within:
+            held.setdefault(line.within, []).insert(0, line)
+        found.append(line)
+    return found[::-1]
 
 
 def _packed(held: list[Line]) -> Verdict:
@@ -261,6 +276,8 @@ def _assumed(case: Case, verdicts: Iterable[Verdict]) -> list[Mapping[str, Any]]
     """What Kohya's programs do where the input says nothing, as far as ours begins with something else."""
     found: list[Mapping[str, Any]] = []
     given = merged(verdict.to for verdict in verdicts)
+    if case.source.kind == "gui" and case.gives("LoRA_type"):
+        found.append(_gui_defaults(case, given))
     if case.source.kind == "scripts":
         found.append({**SCRIPTS_DEFAULTS, **_scripts_length(given), **_scripts_rates(case, given)})
     if case.source.kind != "gui":
@@ -281,6 +298,21 @@ def _one_rate(case: Case, given: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     rate = "training.learning_rate"
     return {"training.text_encoder_learning_rate": given.get(rate, fields.specs()[rate].default)}
+
+
+def _gui_defaults(case: Case, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the GUI shows where keys are absent; an empty one was emptied by somebody."""
+    absent = {name: both for name, both in GUI_DEFAULTS.items() if name not in case.counting}
+    if not decide_adapter.kind(case).has_convolutions:
+        absent = {name: both for name, both in absent.items() if not name.startswith("conv_")}
+    if case.gives("lr_warmup_steps"):
+        absent.pop("lr_warmup", None)
+    if "use_8bit_adam" in case.counting or "use_lion_optimizer" in case.counting:
+        absent.pop("optimizer", None)
+    length = {} if case.gives("epoch") or "max_train_steps" in case.counting else {"training.epochs": 0}
+    if length and "training.epochs" not in given:
+        length["training.steps"] = 1600
+    return dict(absent.values()) | (length if "training.steps" in length else {})
 
 
 def _scripts_length(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,12 +80,31 @@ def decide(case: Case) -> Mapping[str, Verdict]:
 
 def notes(case: Case) -> tuple[str, ...]:
     """What has to be said about the model as a whole."""
-    switch = switch_of(case)
+    switch, found = switch_of(case), []
+    if other := _other_than_lora(case):
+        found.append(say("kohya_note_no_lora", what=say(f"kohya_for_{other}")))
     if switch and choice("model.family", FAMILIES[switch][0]) is None:
-        return (say("kohya_note_family", family=FAMILIES[switch][1]),)
-    if case.source.kind != "dataset" and not case.gives("pretrained_model_name_or_path"):
-        return (say("kohya_note_no_base"),)
-    return ()
+        found.append(say("kohya_note_family", family=FAMILIES[switch][1]))
+    elif case.source.kind != "dataset" and not case.gives("pretrained_model_name_or_path"):
+        found.append(say("kohya_note_no_base"))
+    return tuple(found)
+
+
+def _other_than_lora(case: Case) -> str:
+    """What the input trains instead of a LoRA ("embedding", "control", "slider", "model"); "" for a LoRA."""
+    names = {one.name for one in case.source.given}
+    script = case.words("script").lower()
+    if "textual_inversion" in script or "token_string" in names:
+        return "embedding"
+    if "control" in script or any(name.startswith("lllite_") for name in names):
+        return "control"
+    if "leco" in script or any(name.startswith("leco_") for name in names):
+        return "slider"
+    if script:
+        return "" if script.endswith("train_network.py") else "model"
+    lora = any(name in case.counting for name in ("LoRA_type", "network_module", "network_dim", "network_alpha"))
+    whole = case.source.kind == "gui" and case.gives("learning_rate") and case.gives("train_batch_size")
+    return "model" if whole and not lora else ""
 
 
 def _family(switch: str) -> Verdict:

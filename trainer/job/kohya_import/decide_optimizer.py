@@ -119,7 +119,8 @@ def optimizer(case: Case) -> Mapping[str, Verdict]:
 def _argument(name: str, argument: str, text: str) -> Verdict:
     """One of the optimizer's settings; it lies in a dict under training.optimizer_args."""
     try:
-        value = read_pairs(f"{argument}={text.replace(' ', '')}")[argument]
+        # sd-scripts reads these as Python does: (0.9, 0.99) and [0.9, 0.99] are the same as 0.9,0.99.
+        value = read_pairs(f"{argument}={text.replace(' ', '').strip('()[]').rstrip(',')}")[argument]
     except (KeyError, ValueError):
         return lack("no_such_argument", optimizer=name)
     if argument not in OPTIMIZERS[name].model_fields:
@@ -128,7 +129,7 @@ def _argument(name: str, argument: str, text: str) -> Verdict:
             return lack("no_such_argument", optimizer=name)
         return stays() if values.same(value, as_here) else lack("other_argument", optimizer=name)
     try:
-        OPTIMIZERS[name](**{argument: value})
+        value = OPTIMIZERS[name](**{argument: value}).model_dump(mode="json")[argument]
     except (pydantic.ValidationError, TypeError):
         return Verdict("unsupported", why=say("kohya_unusable", reason=say("kohya_not_possible")))
     return take({"training.optimizer_args": {argument: value}})

@@ -54,6 +54,11 @@ def rates(case: Case) -> Mapping[str, Verdict]:
     if unet <= 0 and text <= 0:
         return {**found, **{name: lack("no_rate") for name in {unet_key, text_key}}}
     found |= _rates_of(case, (unet_key, unet), (text_key, text))
+    for name in {unet_key, text_key} & set(RATES):
+        if case.gives(name) and _rate(case, name) is None:
+            found[name] = Verdict(
+                "unsupported", found[name].to, say("kohya_unusable", reason=say("kohya_not_a_number"))
+            )
     if len(_list(case.raw("text_encoder_lr"))) > 1:
         found["text_encoder_lr"] = lack("first_encoder", found["text_encoder_lr"].to)
     return found

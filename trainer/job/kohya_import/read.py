@@ -5,7 +5,6 @@ What stands later counts more: sd-scripts lets a flag win over its config file, 
 
 import codecs
 import dataclasses
-import json
 import pathlib
 import re
 import tomllib
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from trainer.job.fields import Invalid, Message
-from trainer.job.kohya_import import command, values
+from trainer.job.kohya_import import command, loose_json, values
 from trainer.job.settings import Job
 from trainer.job.words import say
 
@@ -22,6 +21,10 @@ MAX_BYTES = 2**20
 MAX_KEYS = 10_000
 """Kohya's own files have some hundreds of keys in some ten thousand bytes."""
 _ENDINGS = (".toml", ".json", ".txt")
+_BINARY = re.compile(r"[\x00-\x06\x0e-\x1a]")
+_TRAINS = re.compile(r"(?:train|tune)[\w-]*\.py$")
+_MOST_GARBLED = 4
+"""A text of which more than one in so many characters cannot be read is no text."""
 PACKED = ("additional_parameters", "network_args", "optimizer_args", "lr_scheduler_args")
 GUI_ONLY = frozenset({"lora_type", "max_resolution", "lr_warmup", "model_list", "optimizer", "training_comment"})
 _REG = {"image_dir": "reg_image_dir", "num_repeats": "reg_num_repeats"}
@@ -66,8 +69,10 @@ def read(content: bytes, title: str, folders: Sequence[pathlib.Path] = ()) -> So
 
     Raises Invalid with one sentence when there is nothing of Kohya's in it.
     """
-    written = _decoded(content, title)
+    written, garbled = _decoded(content, title)
     source = _parsed(written, title)
+    if garbled:
+        source = dataclasses.replace(source, notes=(*source.notes, say("kohya_note_garbled", count=garbled)))
     if len(source.given) > MAX_KEYS:
         raise refusal("kohya_too_many", name=title, limit=f"{MAX_KEYS:,}")
     source = dataclasses.replace(source, given=tuple(_clean(source.given)))
@@ -93,29 +98,36 @@ def with_dataset(source: Source, content: bytes, title: str) -> Source:
 # ---- from bytes to values ----
 
 
-def _decoded(content: bytes, title: str) -> str:
+def _decoded(content: bytes, title: str) -> tuple[str, int]:
+    """The text, and how many of its characters could not be read because it is in a code page of an older Windows."""
     if len(content) > MAX_BYTES:
         raise refusal("kohya_too_large", name=title, limit=MAX_BYTES // 2**20)
     utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    garbled = 0
     try:
         text = content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
-        raise refusal("kohya_not_text_file", name=title) from None
-    if "\x00" in text:
+        text = content.decode("utf-8-sig", "replace")
+        garbled = text.count("\ufffd")
+    if _BINARY.search(text) or garbled * _MOST_GARBLED > len(text):
         raise refusal("kohya_not_text_file", name=title)
     if not text.strip():
         raise refusal("kohya_empty", name=title)
-    return text
+    return text, garbled
 
 
 def _parsed(text: str, title: str) -> Source:
     """The keys of a JSON file, else a TOML file, else a command."""
     try:
-        return _from_values(json.loads(text), title)
-    except (ValueError, RecursionError) as error:
+        data, doubled = loose_json.loads(text)
+        notes = [say("kohya_note_doubled", names=", ".join(doubled))] if doubled else []
+        return dataclasses.replace(_from_values(data, title), notes=tuple(notes))
+    except RecursionError:
+        raise refusal("kohya_too_deep", name=title) from None
+    except ValueError as error:
         _raise_own(error)
         if text.lstrip()[0] in '{["' and not _looks_like_toml(text):
-            raise refusal("kohya_not_json", name=title, reason=getattr(error, "msg", str(error))) from None
+            raise refusal("kohya_not_json", name=title, reason=error) from None
     try:
         return _from_values(tomllib.loads(text), title, sections=True)
     except (ValueError, RecursionError) as error:
@@ -156,7 +168,8 @@ def _keys(data: dict[str, Any], *, sections: bool) -> Iterator[Given]:
     """Every key; with `sections`, those of a table as if they stood outside of it, as in sd-scripts' config files."""
     for key, value in data.items():
         if sections and isinstance(value, dict) and value:
-            yield from (Given(f"{key}.{name}", inner, str(name)) for name, inner in value.items())
+            for one in _keys(value, sections=True):
+                yield dataclasses.replace(one, key=f"{key}.{one.key}")
         else:
             yield Given(str(key), value, str(key))
 
@@ -166,15 +179,20 @@ def _from_command(text: str, title: str) -> Source:
         found = command.commands(text)
     except ValueError:
         raise refusal("kohya_open_quote", name=title) from None
-    training = [words for words in found if any(re.search(r"train\w*\.py$", word) for word in words)] or found
+    training = [words for words in found if any(_TRAINS.search(word) for word in words)] or found
+    # Where a script trains in several ways, what trains a LoRA is what can be had here.
+    training.sort(key=lambda words: not any(word.endswith("train_network.py") for word in words))
     if not training:
         raise refusal("kohya_not_known", name=title)
     own, launch, script = command.flags(training[0])
+    stray, unset = command.strays(training[0]), command.unset(training[0])
     given = [Given(f"--{name}", value, f"launch.{_name(name)}") for name, value in launch]
     given += [Given("program", script, "script")] if script else []
     given += [Given(f"--{name}", value, _name(name)) for name, value in own]
-    notes = (say("kohya_note_commands", count=len(training)),) if len(training) > 1 else ()
-    return Source(title, "scripts", tuple(given), notes)
+    notes = [say("kohya_note_commands", count=len(training))] if len(training) > 1 else []
+    notes += [say("kohya_note_strays", words=values.shown(" ".join(stray)))] if stray else []
+    notes += [say("kohya_note_unset", names=", ".join(unset))] if unset else []
+    return Source(title, "scripts", tuple(given), tuple(notes))
 
 
 def _name(flag: str) -> str:
@@ -280,7 +298,10 @@ def _bytes(path: pathlib.Path) -> bytes:
 def _config_file(source: Source, path: pathlib.Path) -> Source:
     other = read(_bytes(path), str(path))
     note = say("kohya_note_config_file", path=path)
-    return Source(source.title, other.kind, (*other.given, *source.given), (*source.notes, *other.notes, note))
+    own = [
+        dataclasses.replace(one, name="config_file.read") if one.name == "config_file" else one for one in source.given
+    ]
+    return Source(source.title, other.kind, (*other.given, *own), (*source.notes, *other.notes, note))
 
 
 def _dataset_file(source: Source, path: pathlib.Path) -> Source:
@@ -292,7 +313,7 @@ def _prompts_file(source: Source, path: pathlib.Path) -> Source:
     """The prompts themselves in place of the name of their file, which sd-scripts wants one a line."""
     if path.suffix.lower() != ".txt":
         return source
-    text = _decoded(_bytes(path), str(path))
+    text, _ = _decoded(_bytes(path), str(path))
     given = [dataclasses.replace(one, value=text) if one.name == "sample_prompts" else one for one in source.given]
     note = say("kohya_note_prompts", path=path)
     return dataclasses.replace(source, given=tuple(given), notes=(*source.notes, note))

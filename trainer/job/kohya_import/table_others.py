@@ -10,6 +10,7 @@ def _rows(why: str, names: str) -> tuple[Row, ...]:
 
 
 MEANINGLESS = (
+    Row("config_file.read", why="was_read"),
     *_rows("attention", GRAPHICS),
     *_rows("accelerate", "num_processes num_machines num_cpu_threads_per_process multi_gpu gpu_ids main_process_port"),
     *_rows("accelerate", "extra_accelerate_launch_args ddp_timeout ddp_gradient_as_bucket_view ddp_static_graph"),
@@ -43,13 +44,14 @@ MEANINGLESS = (
     *_rows("access_key", "wandb_api_key huggingface_token"),
     *_rows("state", "save_state save_state_on_train_end save_last_n_steps_state save_last_n_epochs_state"),
     *_rows("state", "save_state_to_huggingface"),
-    *_rows("kohya_gui", "model_list save_as save_as_bool headless folders output_config config_file reg_factor"),
+    *_rows("kohya_gui", "model_list save_as save_as_bool headless folders output_config reg_factor"),
     *_rows("prepare", "caption_metadata_filename latent_metadata_filename full_path generate_caption_database"),
     *_rows("prepare", "generate_image_buckets create_caption use_latent_files train_dir in_json metadata_cache"),
     *_rows("tokens", "no_token_padding tokenizer_cache_dir"),
 )
 
 LACKING = (
+    Row("config_file", why="config_file", lacks=True),
     # ---- base model ----
     Row("vae", why="own_vae", lacks=True),
     Row("base_weights", why="not_merged", lacks=True),

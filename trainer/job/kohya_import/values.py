@@ -11,6 +11,7 @@ from trainer.job.words import say
 
 HIDDEN = "(hidden)"
 _SHOWN_CHARS = 100
+_DEEPEST = 20
 _SECRET_NAME = re.compile(r"(?:^|[_.-])(?:api_?key|token|secret|password|passwd|credentials?)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 _PLACEHOLDER = re.compile(r"^put (?:the|your)\b.*\bhere\b", re.IGNORECASE)
@@ -67,7 +68,11 @@ def switch(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """The text that is meant, without control characters. Raises Unusable."""
+    """The text that is meant, without control characters; words are put together as with quotation marks that were
+    forgotten in a command. Raises Unusable.
+    """
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(word, str) for word in value):
+        value = " ".join(value)
     value = _single(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Unusable(say("kohya_not_text"))
@@ -102,12 +107,18 @@ def is_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name))
 
 
-def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """`value` with every known access key, and whatever looks like one, blotted out of its texts."""
+def without_secrets(value: Any, secrets: Iterable[str], depth: int = 0) -> Any:
+    """`value` with every known access key, and whatever looks like one, blotted out of its texts.
+
+    What is nested more deeply than anything of Kohya's is left out.
+    """
+    if isinstance(value, list | dict) and depth > _DEEPEST:
+        return "…"
     if isinstance(value, list):
-        return [without_secrets(item, secrets) for item in value]
+        return [without_secrets(item, secrets, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {str(without_secrets(key, secrets)): without_secrets(item, secrets) for key, item in value.items()}
+        pairs = ((without_secrets(key, secrets), item) for key, item in value.items())
+        return {str(key): without_secrets(item, secrets, depth + 1) for key, item in pairs}
     if not isinstance(value, str):
         return value
     for secret in secrets:

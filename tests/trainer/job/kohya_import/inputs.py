@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from trainer.job.fields import flatten
 from trainer.job.kohya_import.convert import Import, Line, convert
 from trainer.job.kohya_import.read import read
 
@@ -188,3 +189,8 @@ def line(made: Import, key: str) -> Line:
 def heading(made: Import, key: str) -> str:
     """The heading that one key stands under."""
     return line(made, key).verdict.heading
+
+
+def value(made: Import, path: str) -> Any:
+    """The value of a setting in the job."""
+    return flatten(made.job)[path]

@@ -16,6 +16,10 @@ from trainer.job.kohya_import.command import commands, flags, is_command, pairs,
         'set "A=x y"\r\nset B=1\r\naccelerate launch train_network.py --a "%A%" --b=%B% --c --d 2 3\r\n',
         "CUDA_VISIBLE_DEVICES=0 accelerate launch train_network.py --a 'x y' --b=1 --c --d 2 3 && echo done",
         "accelerate launch train_network.py\n  --a 'x y'\n  --b 1\n  --c\n  --d 2 3\n",
+        'export A="x y"; B=1; accelerate launch train_network.py --a "$A" --b $B --c --d 2 3',
+        "accelerate launch train_network.py \u2014a \u201cx y\u201d \u2013b 1 \uff0d\uff0dc\u3000--d 2 3",
+        "accelerate launch train_network.py --a \u2018x y\u2019 --b\uff1d1 \u2212-c --d 2 3",
+        '$A = "x y"\n$B = 1\naccelerate launch D:\\k\\train_network.py --a $A --b=$B `\n --c --d 2 3',
     ],
 )
 def test_every_shell_is_read(text: str) -> None:
@@ -42,6 +46,11 @@ def test_flags_before_the_program_are_those_of_what_starts_it() -> None:
 )
 def test_backslashes_and_quotes_mean_what_the_shell_means(line: str, windows: bool, words: list[str]) -> None:
     assert split(line, windows=windows) == words
+
+
+def test_a_backslash_in_quotes_is_only_a_backslash_in_powershell() -> None:
+    (words,) = commands('$a = "D:\\x"\naccelerate launch train_network.py --folder=$a"\\"$a `\n --b')
+    assert flags(words)[0] == [("folder", "D:\\x\\D:\\x"), ("b", True)]
 
 
 def test_an_open_quote_is_an_error() -> None:

@@ -17,6 +17,7 @@ from tests.trainer.job.kohya_import.inputs import (
     heading,
     imported,
     line,
+    value,
 )
 from trainer.job import presets
 from trainer.job.fields import flatten, specs
@@ -25,11 +26,6 @@ from trainer.job.kohya_import.convert import Import, convert, rows
 from trainer.job.kohya_import.read import read
 from trainer.job.kohya_import.rows import PURPOSE
 from trainer.job.words import table
-
-
-def value(made: Import, path: str) -> Any:
-    """The value of a setting in the job."""
-    return flatten(made.job)[path]
 
 
 def check_whole(made: Import, keys: int) -> None:
@@ -135,77 +131,6 @@ def test_an_optimizer_with_one_rate_gets_one() -> None:
 def test_the_text_encoder_cannot_be_stopped_early() -> None:
     assert heading(imported({"stop_text_encoder_training": 50}), "stop_text_encoder_training") == "unsupported"
     assert heading(imported({"stop_text_encoder_training_pct": 0}), "stop_text_encoder_training_pct") == "default"
-
-
-# ---- optimizer and schedule ----
-
-
-@pytest.mark.parametrize(
-    ("name", "found", "where"),
-    [
-        ("adamw8BIT", "AdamW8bit", "taken"),
-        ("prodigyopt.Prodigy", "Prodigy", "taken"),
-        ("transformers.optimization.Adafactor", "Adafactor", "taken"),
-        ("torch.optim.AdamW", "AdamW", "default"),
-        ("bitsandbytes.optim.AdEMAMix8bit", "AdamW8bit", "unsupported"),
-        ("SomethingNew", "AdamW", "unsupported"),
-    ],
-)
-def test_optimizers_are_found_by_any_name(name: str, found: str, where: str) -> None:
-    made = imported({"optimizer": name})
-    assert value(made, "training.optimizer") == found
-    assert heading(made, "optimizer") == where
-
-
-def test_the_oldest_switches_for_optimizers_are_read() -> None:
-    assert value(imported({"use_8bit_adam": True}), "training.optimizer") == "AdamW8bit"
-    assert value(imported({"use_8bit_adam": False}), "training.optimizer") == "AdamW"
-    assert heading(imported(OLDEST), "use_8bit_adam") == "default"
-
-
-def test_each_setting_of_an_optimizer_is_judged() -> None:
-    made = imported(MIDDLE)
-    arguments = value(made, "training.optimizer_args")
-    assert (arguments["weight_decay"], arguments["betas"]) == (0.1, [0.9, 0.91])
-    assert arguments["use_bias_correction"] is False, "the library's own, which Kohya leaves it to"
-    assert heading(made, "optimizer_args: decouple") == "taken"
-    assert heading(made, "optimizer_args: growth_rate") == "unsupported"
-    assert "growth_rate" in line(made, "optimizer_args").verdict.why
-
-
-def test_a_setting_that_cannot_be_is_left_out_and_said() -> None:
-    made = imported({"optimizer": "AdamW", "optimizer_args": "betas=2,3 weight_decay=0.5 eps=x"})
-    assert value(made, "training.optimizer_args") == {"weight_decay": 0.5}
-    assert heading(made, "optimizer_args: betas") == heading(made, "optimizer_args: eps") == "unsupported"
-
-
-@pytest.mark.parametrize(
-    ("given", "percent", "steps"),
-    [
-        ({"lr_warmup": "10"}, 10, 0),
-        ({"lr_warmup": 100}, 90, 0),
-        ({"lr_warmup": 10, "lr_warmup_steps": 80, "max_train_steps": 1600}, 0, 80),
-        ({"lr_warmup": 10, "lr_warmup_steps": 0}, 10, 0),
-        ({"lr_warmup_steps": "", "lr_warmup": 0}, 0, 0),
-        ("--lr_warmup_steps=0.05 --max_train_steps=100", 5, 0),
-        ("--lr_warmup_steps=50 --max_train_steps=200", 0, 50),
-    ],
-)
-def test_warm_up_is_a_share_or_a_number_of_steps(given: object, percent: float, steps: int) -> None:
-    training = imported(given).job.training
-    assert (training.warmup_percent, training.warmup_steps) == (percent, steps)
-
-
-def test_restarts_without_a_number_are_as_many_as_epochs() -> None:
-    made = imported(OLDEST)
-    assert (value(made, "training.schedule"), value(made, "training.schedule_cycles")) == ("cosine_with_restarts", 12)
-
-
-def test_schedules_that_there_are_not_become_the_nearest() -> None:
-    assert value(imported(MODERN), "training.schedule") == "constant"
-    made = imported({"lr_scheduler": "constant", "lr_scheduler_type": "CosineAnnealingLR"})
-    assert value(made, "training.schedule") == "cosine"
-    assert (heading(made, "lr_scheduler"), heading(made, "lr_scheduler_type")) == ("meaningless", "unsupported")
 
 
 # ---- the adapter ----
@@ -428,6 +353,41 @@ def test_flags_behind_the_preset_win() -> None:
     assert heading(made, "max_grad_norm") == "meaningless"
     assert heading(made, "additional_parameters: --unheard_of") == "unsupported"
     assert heading(made, "additional_parameters") == "unsupported"
+
+
+def test_what_is_packed_twice_is_judged_by_what_is_in_it() -> None:
+    made = imported({"LoRA_type": "Standard", "additional_parameters": '--network_args "conv_dim=8" --seed 3'})
+    assert heading(made, "additional_parameters") == "taken"
+    assert heading(made, "additional_parameters: --network_args") == "meaningless"
+
+
+def test_a_key_without_a_name_holds_no_others() -> None:
+    made = imported({"network_dim": 4, "unheard": 1, "": 2})
+    assert line(made, "").value == "2"
+
+
+def test_a_path_whose_quotation_marks_were_forgotten_is_put_together() -> None:
+    made = imported("python train_network.py --train_data_dir D:\\my pictures\\cat --seed 3")
+    assert value(made, "dataset.folder") == "D:\\my pictures\\cat"
+
+
+# ---- what Kohya's GUI has where a preset lacks a key, and what is no LoRA ----
+
+
+def test_what_a_preset_lacks_is_as_the_gui_shows_it() -> None:
+    made = imported({"LoRA_type": "LyCORIS/LoCon", "network_dim": 32, "network_alpha": ""})
+    assumed = {"adapter.conv_rank": 1, "adapter.conv_alpha": 1, "training.optimizer": "AdamW8bit"}
+    assumed |= {"training.warmup_percent": 10, "training.precision": "fp16", "training.steps": 1600}
+    assert {path: value(made, path) for path in assumed} == assumed
+    assert assumed.items() <= made.assumed.items()
+    assert value(made, "adapter.rank") == 32
+    assert value(made, "adapter.alpha") == specs()["adapter.alpha"].default, "it was emptied"
+
+
+def test_no_length_is_assumed_where_there_is_one() -> None:
+    made = imported({"LoRA_type": "Standard", "epoch": 3, "lr_warmup_steps": 20, "use_8bit_adam": False})
+    assert (value(made, "training.epochs"), value(made, "training.steps")) == (3, 0)
+    assert (value(made, "training.warmup_percent"), value(made, "training.optimizer")) == (0, "AdamW")
 
 
 # ---- whatever else ----

@@ -23,7 +23,50 @@ def test_json_is_read_in_the_encodings_that_windows_writes(coded: str) -> None:
 
 def test_sections_of_a_config_file_are_only_headings() -> None:
     text = "[network]\nnetwork_dim = 4\n[more]\nsome = {a = 1}\nseed = 2\n"
-    assert keys(text) == ["network.network_dim", "more.some", "more.seed"]
+    assert keys(text) == ["network.network_dim", "more.some.a", "more.seed"]
+
+
+def test_presets_that_were_edited_by_hand_are_read() -> None:
+    text = '{ // mine\n "network_dim": 4, /* half */ "output_dir": "http://x, #1", # so\n "some": [1, 2,],\n}'
+    values = {one.key: one.value for one in read(text.encode(), "x").given}
+    assert values == {"network_dim": 4, "output_dir": "http://x, #1", "some": [1, 2]}
+
+
+def test_a_key_that_is_given_twice_is_said_and_the_last_one_counts() -> None:
+    source = read(b'{"seed": 1, "epoch": 2, "seed": 3}', "x")
+    assert [(one.key, one.value) for one in source.given] == [("seed", 3), ("epoch", 2)]
+    assert [note for note in source.notes if "seed" in note and "epoch" not in note]
+
+
+@pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, "9" * 5000, '{"a":' * 300 + "1" + "}" * 300])
+def test_values_beyond_all_measure_are_no_trouble(value: str) -> None:
+    assert keys(f'{{"network_dim": {value}}}') == ["network_dim"]
+
+
+def test_a_file_in_a_code_page_is_read_but_for_its_other_characters() -> None:
+    text = 'accelerate launch train_network.py --network_dim=4 --output_dir="D:\\写真"'
+    source = read(text.encode("cp932"), "x")
+    assert [one.key for one in source.given] == ["program", "--network_dim", "--output_dir"]
+    assert any("save the file as UTF-8" in note for note in source.notes)
+
+
+def test_a_config_file_that_is_not_there_is_not_passed_over(tmp_path: pathlib.Path) -> None:
+    command = b"python train_network.py --config_file=c.toml"
+    assert read(command, "x", [tmp_path]).given[1].name == "config_file"
+    (tmp_path / "c.toml").write_text("network_dim = 4\n", encoding="utf-8")
+    assert [one.name for one in read(command, "x", [tmp_path]).given] == ["network_dim", "script", "config_file.read"]
+
+
+def test_what_belongs_to_no_flag_and_what_is_not_in_the_text_is_said() -> None:
+    notes = read(b"python train_network.py @more.txt --output_dir $HOME/x --seed=$SEED", "x").notes
+    assert any("@more.txt" in note for note in notes)
+    assert any("$HOME, $SEED" in note for note in notes)
+
+
+def test_of_several_commands_the_one_that_trains_a_lora_counts() -> None:
+    text = b"python tag.py --a 1\npython fine_tune.py --b 1\npython sdxl_train_network.py --c 1\n"
+    assert keys(text.decode()) == ["program", "--c"]
+    assert keys(text.decode().rpartition("python")[0]) == ["program", "--b"]
 
 
 def test_a_list_of_data_sets_is_a_dataset_config() -> None:
@@ -67,9 +110,10 @@ def test_a_data_set_can_be_given_apart() -> None:
         (b"[]", "holds no settings"),
         (b'"a"', "holds no settings"),
         (b"{", "is not a JSON file"),
-        (b'{"a": 1,}', "is not a JSON file"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is not a JSON file"),
-        (b"[" * 100_000, "is not a JSON file"),
+        (b'{"a": 1 "b": 2}', r"is not a JSON file.*line 1, column 9"),
+        (b"[" * 100_000, "nested more deeply"),
+        (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, "nested more deeply"),
+        ("写真".encode("cp932") * 9, "is no text file"),
         (b"just words", "no TOML config file and no sd-scripts command"),
         (b"a = = 1", "no TOML config file"),
         (b"a = " + b"[" * 5000, "no TOML config file"),
