@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from trainer.dataset.plan import make_plan
 from trainer.dataset.scan import scan
-from trainer.job import presets
+from trainer.job import lora_files, presets
 from trainer.job.base_model import describe
 from trainer.job.facts import FAMILIES
 from trainer.job.fields import Invalid, parse, with_sets
@@ -26,7 +26,9 @@ def wrong_with(job: Job) -> list[str]:
     """Everything that forbids the training, in a sentence each."""
     base = describe(job.model.base, job.model.family)
     errors = [problem.sentence for problem in make_plan(job).problems if problem.level == "error"]
-    return [*([base.problem] if base.problem else []), *errors]
+    files = [job.adapter.start_from, *(lora_files.weighted(text)[0] for text in job.model.base_loras)]
+    loras = filter(None, (lora_files.problem(name, job.model.family) for name in files if name))
+    return [*([base.problem] if base.problem else []), *loras, *errors]
 
 
 def plan_lines(job: Job) -> Iterator[str]:

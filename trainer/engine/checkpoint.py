@@ -70,13 +70,17 @@ def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
     write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
 
 
+def is_saved(run: RunFolder) -> bool:
+    """Whether there is a state to go on from."""
+    return (run.state / _FILE).is_file()
+
+
 def load(run: RunFolder, learner: Learner) -> Progress:
     """Puts the saved state into `learner`; how far it is, at the start where nothing was saved. Raises Trouble."""
-    path = run.state / _FILE
-    if not path.is_file():
+    if not is_saved(run):
         return Progress()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(run.state / _FILE, map_location="cpu", weights_only=True)
         with torch.no_grad():
             for name, tensor in learner.injected.tensors().items():
                 tensor.copy_(state["tensors"][name])

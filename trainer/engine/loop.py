@@ -10,7 +10,7 @@ import torch
 from trainer.adapters.base import Injected, adapter
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
-from trainer.engine import cache, checkpoint, device, schedules
+from trainer.engine import base_loras, cache, checkpoint, device, max_norm, schedules, start
 from trainer.engine.base_hashes import hashing
 from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
 from trainer.engine.checkpoint import Learner, Progress
@@ -114,6 +114,8 @@ def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) 
         place.accelerator.clip_grad_norm_(parameters, training.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    if session.job.adapter.max_norm:
+        max_norm.limit(session.learner.injected.layers.values(), session.job.adapter.max_norm)
     return loss
 
 
@@ -191,18 +193,26 @@ class Session:
 
 def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     """Loads, adapts and encodes everything, and puts back what was learned before. Raises Trouble."""
+
+    def warn(text: str) -> None:
+        tell(events.Warned(text=text))
+
     found = scan(job.dataset)
     checked_plan(job, found)
     for text in remarks(job):
         tell(events.Warned(text=text))
+    base_loras.check(job, begins=not checkpoint.is_saved(run))
 
     # The base model, the adapter in it, and what learns.
     tell(events.Stage(text=say("stage_model")))
     place = device.pick(job.training)
     kind = family(job.model.family)
     parts = kind.load(job, place)
+    base_loras.merge(parts.models, job, warn)
     injected = adapter(job.adapter.type).inject(parts.components, job.adapter, job.training.seed)
     learner = make_learner(job, parts, injected, place)
+    if not checkpoint.is_saved(run):
+        start.begin(injected, job, warn)
 
     # Everything that can be computed once; pictures that cannot be decoded turn up here at the latest.
     found, supplies = encode(job, found, cache.Encoder(kind, parts), run, tell)

@@ -51,6 +51,10 @@ class Parts(Protocol):
         """What adapters are put into."""
 
     @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """Every model that a LoRA file may change, whether or not it learns, by the prefix of its layers' names."""
+
+    @property
     def prediction(self) -> str:
         """What the model predicts, as a file's metadata call it."""
 

@@ -5,7 +5,7 @@ Functions over `ClipDiffusion`; the families' files choose among them.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +48,11 @@ class ClipDiffusion:
     def picture_encoder(self) -> nn.Module:
         """The VAE."""
         return self.vae
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The denoiser and the text encoder."""
+        return {"unet": self.unet, "text_encoder.text_model": text_model(self.text_encoder)}
 
     @property
     def components(self) -> tuple[Component, ...]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,6 +52,16 @@ class Sdxl:
     def picture_encoder(self) -> nn.Module:
         """The VAE."""
         return self.vae
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """The denoiser and the text encoders; the second one's projection is beside what is trained of it."""
+        first, second = self.text_encoders
+        text_models = {
+            f"{source.name}.text_model": clip_text.text_model(encoder)
+            for source, encoder in zip(_TEXTS, (first, second), strict=True)
+        }
+        return {"unet": self.unet, **text_models, _TEXTS[1].name: second}
 
     @property
     def components(self) -> tuple[Component, ...]:

@@ -5,6 +5,7 @@ A `Job` is frozen and complete: it is all that a training needs to know. Files, 
 have files of their own.
 """
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -13,6 +14,8 @@ from trainer.job.blocks import check_length
 from trainer.job.dataset_section import Dataset
 from trainer.job.facts import ADAPTERS, FAMILIES
 from trainer.job.knobs import Numbers, OneOf, Section, fault, knob
+from trainer.job.lora_files import weighted
+from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.output_section import Output
 from trainer.job.prompts import read_prompt
 from trainer.job.training_section import Training
@@ -55,6 +58,27 @@ class Model(Section):
         ge=1,
         le=12,
     )
+    base_loras: list[str] = knob(
+        [],
+        "LoRAs in the base model",
+        "LoRA files that are merged into the base model before the training, one a line, with a weight where it is not "
+        "1: style.safetensors=0.8. What they do is learned around, not learned.",
+        level="advanced",
+    )
+
+    @pydantic.field_validator("base_loras", mode="before")
+    @classmethod
+    def _lines(cls, value: Any) -> Any:
+        return value.splitlines() if isinstance(value, str) else value
+
+    @pydantic.field_validator("base_loras")
+    @classmethod
+    def _weighted(cls, value: list[str]) -> list[str]:
+        lines = [line.strip() for line in value if line.strip()]
+        for line in lines:
+            if not math.isfinite(weighted(line)[1]):
+                raise fault("", "bad_weight", text=line)
+        return lines
 
 
 class Adapter(Section):
@@ -142,6 +166,21 @@ class Adapter(Section):
         level="advanced",
         ge=0,
         lt=1,
+    )
+    start_from: str = knob(
+        "",
+        "Start from",
+        "A LoRA file whose changes are the adapter's first values, of any rank. Empty: it starts by changing nothing.",
+        level="advanced",
+    )
+    max_norm: float = knob(
+        0.0,
+        "Max norm",
+        "After each step every layer is scaled down to at most this strength, against overfitting; 1 is common, 0 is "
+        "off.",
+        level="advanced",
+        ge=0,
+        le=1000,
     )
     block_ranks: Annotated[list[Annotated[int, pydantic.Field(ge=0, le=1024)]], Numbers] = knob(
         [],
@@ -240,6 +279,12 @@ class Job(Section):
             part = getattr(self, section)
             title = str(type(part).model_fields[name].title)
             check_length(f"{section}.{name}", title, getattr(part, name), self.model.family)
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _limit_what_is_no_average(self) -> Self:
+        if self.adapter.max_norm and OPTIMIZERS[self.training.optimizer].averages:
+            raise fault("adapter.max_norm", "no_max_norm", optimizer=self.training.optimizer)
         return self
 
     @pydantic.model_validator(mode="after")

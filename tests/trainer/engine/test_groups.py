@@ -8,6 +8,9 @@ import torch
 
 from tests.trainer import tiny
 from tests.trainer.engine.test_loop import carried_out, equal, final, told
+from trainer.adapters.places import places
+from trainer.engine import device
+from trainer.families.base import family
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.run import events
@@ -31,22 +34,17 @@ def moved(tensors: dict[str, torch.Tensor], part: str) -> set[float]:
 def test_each_part_of_the_unet_has_its_rank_and_alpha_and_one_of_rank_0_is_not_trained(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:
-    adapter = {"type": "locon", "conv_rank": 3, "block_ranks": [0, 4, 2], "block_alphas": [0, 8, 3]}
-    tensors = final(carried_out(job_for(tmp_path, tiny_model, ONE_STEP, adapter))[0])
+    adapter = {"type": "locon", "conv_rank": 3, "conv_alpha": 5, "block_ranks": [0, 4, 2], "block_alphas": [0, 8, 3]}
+    job = job_for(tmp_path, tiny_model, ONE_STEP, adapter)
+    unet, text = family("sd15").load(job, device.pick(job.training)).components
+    sizes = {"mid_block.attentions": (4, 8.0), "up_blocks.1.attentions": (2, 3.0), "conv1": (3, 5.0)}
+    found = places(unet, job.adapter)
+    for part, size in sizes.items():
+        assert {(place.rank, place.alpha) for place in found if part in place.path} == {size}
+    assert {(place.rank, place.alpha) for place in places(text, job.adapter)} == {(2, 1.0)}
+    tensors = final(carried_out(job)[0])
     assert not [name for name in tensors if "down_blocks" in name]
-    sizes: dict[str, set[tuple[int, float]]] = {
-        part: set() for part in ("mid_block_attentions", "up_blocks_1_attentions", "lora_te", "resnets")
-    }
-    for name, tensor in tensors.items():
-        part = next((part for part in sizes if part in name), "")
-        if part and name.endswith("lora_down.weight") and "time_emb_proj" not in name and "shortcut" not in name:
-            sizes[part].add((tensor.shape[0], float(tensors[name.replace("lora_down.weight", "alpha")])))
-    assert sizes == {
-        "mid_block_attentions": {(4, 8.0)},
-        "up_blocks_1_attentions": {(2, 3.0)},
-        "lora_te": {(2, 1.0)},
-        "resnets": {(3, 8.0)},
-    }
+    assert len({name.partition(".")[0] for name in tensors}) == len(found) + len(places(text, job.adapter))
 
 
 def test_each_part_of_the_unet_learns_at_its_rate_and_one_at_0_is_not_in_the_file(
@@ -99,3 +97,13 @@ def test_stopped_and_resumed_with_several_rates_ends_in_the_same_bits(
 def test_a_job_in_which_nothing_learns_is_refused(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
     with pytest.raises(Trouble, match="nothing to train"):
         carried_out(job_for(tmp_path, tiny_model, {"text_encoder": False}, {"block_ranks": [0, 0, 0]}))
+
+
+@pytest.mark.parametrize("numbers", [[0.5, 0, 2], [1, *[0.5] * 9, *[0] * 3, *[2] * 9, 1]])
+def test_sdxl_counts_23_blocks(tmp_path: pathlib.Path, tiny_sdxl: pathlib.Path, numbers: list[float]) -> None:
+    training = {**ONE_STEP, "optimizer_args": {"weight_decay": 0.0}, "block_learning_rates": numbers}
+    model = {"base": str(tiny_sdxl), "family": "sdxl"}
+    sections = {"model": model, "training": training, "output": {"save_precision": "fp32"}}
+    tensors = final(carried_out(tiny.job(tmp_path, tiny_sdxl, sections))[0])
+    assert not [name for name in tensors if "middle_block" in name]
+    assert (moved(tensors, "input_blocks"), moved(tensors, "output_blocks")) == ({0.005}, {0.02})
