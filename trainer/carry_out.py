@@ -9,6 +9,7 @@ import platform
 import traceback
 from collections.abc import Callable
 
+from trainer.job.base_model import describe
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
@@ -39,8 +40,7 @@ def carry_out(run: RunFolder, show: Show) -> int:
     all, because it is no run, is finished or has a trainer already.
     """
     if not is_first_process():
-        importlib.import_module("trainer.engine.loop").train(_job(run), run, lambda event: None)
-        return 0
+        return _carry_out_beside(_job(run), run)
     job = _job(run)
     if any(event["kind"] == "finished" for event in events.read(run.events)[0]):
         raise Trouble("run_done", run=run.name)
@@ -96,6 +96,9 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         # OpenMP's threads wait by spinning, and then stand still for seconds as soon as anything else, such as the
         # browser, wants a processor. So short a spin costs nothing on a quiet machine.
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+        if not _fetched(job, tell, lambda: take_request(run, "stop")):
+            tell(events.Stopped(step=_last_step(run), epoch=0, file=""))
+            return 0
         loop = importlib.import_module("trainer.engine.loop")
         write_job(run, job, versions())
         loop.train(job, run, tell)
@@ -108,6 +111,31 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         return 1
     finally:
         log.flush()
+
+
+def _carry_out_beside(job: Job, run: RunFolder) -> int:
+    """Trains together with the first process, which alone tells what happens."""
+    begun = run.events.stat().st_size if run.events.is_file() else 0
+
+    def ended() -> bool:
+        return any(event["kind"] in ("stopped", "failed") for event in events.read(run.events, begun)[0])
+
+    if _fetched(job, lambda event: None, ended):
+        importlib.import_module("trainer.engine.loop").train(job, run, lambda event: None)
+    return 0
+
+
+def _fetched(job: Job, tell: Show, stop: Callable[[], bool]) -> bool:
+    """Whether the base model is on this machine, after it was fetched if need be; False when `stop` said so before."""
+    if describe(job.model.base, job.model.family).kind != "hub":
+        return True
+    # Its faster way of fetching can neither be stopped nor go on in the middle of a file.
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    return bool(importlib.import_module("trainer.hub").fetch(job.model.base, job.model.family, tell, stop))
+
+
+def _last_step(run: RunFolder) -> int:
+    return max((event["step"] for event in events.read(run.events)[0] if event["kind"] == "step"), default=0)
 
 
 def understood(error: BaseException) -> Trouble:

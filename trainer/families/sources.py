@@ -50,13 +50,13 @@ def load(model: Model, texts: Sequence[TextSource]) -> Loaded:
     base = describe(model.base, model.family)
     if base.problem:
         raise Trouble("model_load", base=model.base, reason=base.problem, family=FAMILIES[model.family].label)
+    if base.path is None:
+        raise Trouble("model_not_here", base=model.base)
     try:
-        if base.kind == "file" and base.path:
+        if base.path.is_file():
             return _from_file(base.path, model, texts)
-        return _from_folder(str(base.path or model.base), texts)
+        return _from_folder(str(base.path), texts)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        if base.kind == "hub":
-            raise Trouble("model_offline", base=model.base, reason=_first_line(error)) from error
         raise Trouble(
             "model_load", base=model.base, reason=_first_line(error), family=FAMILIES[model.family].label
         ) from error

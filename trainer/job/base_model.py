@@ -71,7 +71,7 @@ def _judged(found: BaseModel, base: str, family: str) -> BaseModel:
     return dataclasses.replace(
         found,
         text=_line(found.kind, detected, size),
-        problem=_problem(detected, base, family),
+        problem=problem_with(detected, base, family),
         family=detected.family,
         prediction=detected.prediction,
         zero_terminal_snr=detected.zero_terminal_snr,
@@ -103,7 +103,8 @@ def _size(path: pathlib.Path) -> int:
     return sum(files[name] for name in needed(files).files)
 
 
-def _problem(found: Detected, base: str, family: str) -> str:
+def problem_with(found: Detected, base: str, family: str) -> str:
+    """Why what `base` refers to cannot be trained as `family`, "" if it can."""
     if found.other_kind == "lora":
         return say("base_is_lora", base=base)
     if found.other_kind or (found.family and found.family not in FAMILIES):

@@ -210,9 +210,12 @@ def _spread(path: pathlib.Path, header: Header, tensor: str) -> float | None:
     entry = header.tensors.get(tensor)
     if entry is None or entry.dtype not in ("F32", "F16", "BF16") or not 0 < math.prod(entry.shape) <= 2**16:
         return None
-    with path.open("rb") as stream:
-        stream.seek(header.data_start + entry.start)
-        data = stream.read(entry.end - entry.start)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(header.data_start + entry.start)
+            data = stream.read(entry.end - entry.start)
+    except OSError:  # a file of which no more than the header has been fetched
+        return None
     if entry.dtype == "BF16":
         values = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
     else:

@@ -79,8 +79,8 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: pathlib.Path, small
         sources.load(Model(base=str(path)), TEXTS)
 
 
-def test_a_hub_id_that_cannot_be_had_says_so() -> None:
-    with pytest.raises(Trouble, match="nobody/nothing is not on this machine and could not be downloaded"):
+def test_a_hub_id_that_was_not_fetched_says_so() -> None:
+    with pytest.raises(Trouble, match="nobody/nothing has not been fetched"):
         sources.load(Model(base="nobody/nothing"), TEXTS)
 
 
