@@ -6,8 +6,10 @@ from typing import Any
 
 from app import thumbs
 from app.words import say
-from trainer.dataset.caption_files import EXTENSIONS
+from trainer.dataset.caption_files import EXTENSIONS, caption_files
 from trainer.dataset.folders import listing, stem
+from trainer.dataset.pictures import EXTENSIONS as PICTURES
+from trainer.job.dataset_section import ENDING
 from trainer.run.folder import write_text
 
 
@@ -15,15 +17,19 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     """Writes `given["text"]` as the caption of the picture `given["path"]`; gives `ok`, the caption and a message.
 
     The path must carry the proof (`key`) that this process has shown that picture. With `given["all_lines"]` the text
-    is all lines of the file, else only the first one, and those below it, which nobody was shown, stay.
+    is all lines of the file, else only the first one, and those below it, which nobody was shown, stay. The file ends
+    in `given["ending"]`, or as usual where that is empty.
     """
     path, all_lines = pathlib.Path(str(given.get("path"))), given.get("all_lines") is True
+    ending = str(given.get("ending") or "")
+    if ending and (not ENDING.fullmatch(ending) or ending.lower() in PICTURES):
+        return {"ok": False, "message": say("captions.refused")}
     if not thumbs.is_signed(str(path), str(given.get("key"))) or not path.is_file():
         return {"ok": False, "message": say("captions.refused")}
     typed = [line for line in (" ".join(line.split()) for line in str(given.get("text")).splitlines()) if line]
     text = ("\n" if all_lines else " ").join(typed)
     try:
-        target = caption_path(path)
+        target = caption_path(path, ending)
         below = [] if all_lines or not text else _lines(target)[1:]
         write_text(target, "\n".join([text, *below]) + "\n")
     except OSError as error:
@@ -31,11 +37,10 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"ok": True, "caption": text, "message": say("captions.saved", name=target.name)}
 
 
-def caption_path(picture: pathlib.Path) -> pathlib.Path:
-    """The caption file of `picture`: the one that training reads, its ending in whatever case, or a new .txt."""
-    held = listing(picture.parent)
-    found = {path.suffix.lower(): path for path in reversed(held.files) if stem(path) == stem(picture)}
-    return next((found[ending] for ending in EXTENSIONS if ending in found), picture.with_suffix(EXTENSIONS[0]))
+def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:
+    """The caption file of `picture`: the one that training reads, its ending in whatever case, or a new one."""
+    found = caption_files(listing(picture.parent), ending).get(stem(picture))
+    return found[0] if found else picture.with_name(picture.stem + (ending or EXTENSIONS[0]))
 
 
 def _lines(path: pathlib.Path) -> list[str]:

@@ -120,6 +120,7 @@ def view(values: Values) -> tuple[str, str]:
         "problems": [{"level": p.level, "text": p.text, "advice": p.advice} for p in plan.problems],
     }
     grid = {"folders": directories, "pictures": pictures[:MOST_PICTURES], "all_lines": job.dataset.wildcards}
+    grid["ending"] = job.dataset.caption_extension
     return _text(overview), _text(grid)
 
 

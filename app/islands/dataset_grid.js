@@ -64,7 +64,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const at = open;
     const picture = view.pictures[at];
     const text = find("textarea").value;
-    const answer = await server.save_caption({path: pathOf(picture), key: picture.key, text, all_lines: view.all_lines});
+    const answer = await server.save_caption({path: pathOf(picture), key: picture.key, text, all_lines: view.all_lines, ending: view.ending});
     write(find(".state"), answer.message);
     if (!answer.ok) return false;
     Object.assign(picture, {caption: answer.caption, own: true});

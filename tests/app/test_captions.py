@@ -33,6 +33,22 @@ def test_an_ending_in_capitals_is_the_same_one(tmp_path: pathlib.Path) -> None:
     assert [path.read_text(encoding="utf-8") for path in tmp_path.glob("A.[Tt]*")] == ["new\n"]
 
 
+def test_a_caption_gets_the_ending_that_training_reads(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").write_text("other", encoding="utf-8")
+    assert captions.save_caption({**given(tmp_path / "a.png", "new"), "ending": ".tags"})["ok"]
+    assert (tmp_path / "a.tags").read_text(encoding="utf-8") == "new\n"
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "other"
+
+
+def test_no_picture_and_nothing_elsewhere_is_written_over(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    for ending in (".png", ".PNG", "/../b", "png", ".x/y"):
+        assert not captions.save_caption({**given(tmp_path / "a.png", "new"), "ending": ending})["ok"]
+    assert [path.name for path in tmp_path.glob("*.*")] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b""
+
+
 def test_lines_that_wildcards_choose_from_stay_lines(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").touch()
     sent = {**given(tmp_path / "a.png", " a {black|white}  cat\n\n a dog \n"), "all_lines": True}

@@ -28,7 +28,7 @@ class Caption:
 
 def read_captions(held: Listing, words: str, settings: Dataset) -> tuple[Mapping[str, Caption], tuple[Problem, ...]]:
     """The caption of each picture's stem, `words` standing in where there is none; and what is wrong."""
-    files = _files(held)
+    files = caption_files(held, settings.caption_extension)
     pictures = {stem(picture): picture for picture in reversed(held.pictures)}
     captions = {name: _read(files.get(name, ()), words, settings.wildcards) for name in reversed(pictures)}
     errors = [wrong for caption in captions.values() for wrong in caption.problems]
@@ -40,13 +40,13 @@ def read_captions(held: Listing, words: str, settings: Dataset) -> tuple[Mapping
     return captions, (*capped(errors), *(_remark(key, paths, instead) for key, paths in remarked.items()))
 
 
-def _files(held: Listing) -> dict[str, list[pathlib.Path]]:
-    """The caption files of each stem, the one that wins first."""
+def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Path]]:
+    """The caption files of each picture's stem, the one that wins first; only those of `ending` unless it is ""."""
     found: dict[str, list[pathlib.Path]] = {}
-    for extension in EXTENSIONS:
+    for extension in (ending.lower(),) if ending else EXTENSIONS:
         for path in held.files:
-            if path.suffix.lower() == extension:
-                found.setdefault(stem(path), []).append(path)
+            if path.name.lower().endswith(extension) and len(path.name) > len(extension):
+                found.setdefault(stem(pathlib.Path(path.name[: -len(extension)] + ".txt")), []).append(path)
     return found
 
 

@@ -21,6 +21,11 @@ def factor(training: Training, step: int, steps: int) -> float:
         case "cosine_with_min_lr":
             least = training.schedule_min_ratio
             return least + (1 - least) * (1 + math.cos(math.pi * progress)) / 2
+        case "cosine_annealing":
+            # As CosineAnnealingLR of torch, which goes up again behind its T_max steps.
+            fallen = (step - warmup) / (training.schedule_period_steps or max(1, steps - warmup))
+            least = training.schedule_min_ratio
+            return least + (1 - least) * (1 + math.cos(math.pi * fallen)) / 2
         case "cosine_with_restarts":
             return (1 + math.cos(math.pi * (progress * training.schedule_cycles % 1))) / 2
         case "polynomial":

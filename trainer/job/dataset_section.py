@@ -1,11 +1,14 @@
 """The settings of the section `dataset`: what is learned, and how a picture and its caption are shown each time."""
 
+import re
 from typing import Annotated, Self
 
 import pydantic
 
 from trainer.job.knobs import OneOf, Section, fault, knob
 from trainer.job.words import say
+
+ENDING = re.compile(r"\.[^/\\:*?\"<>|\x00-\x1f]*[^/\\:*?\"<>|\x00-\x1f. ]")
 
 
 class Dataset(Section):
@@ -39,6 +42,14 @@ class Dataset(Section):
         "What stands between two tags where they are shuffled, kept or left out.",
         level="advanced",
         min_length=1,
+    )
+    caption_extension: str = knob(
+        "",
+        "Caption files end in",
+        "Read captions only from files that end so, such as .tags beside the picture. Empty: from .txt files, "
+        "or .caption files where there is none.",
+        level="advanced",
+        max_length=40,
     )
     default_repeats: int = knob(
         1,
@@ -168,6 +179,13 @@ class Dataset(Section):
         "Keep encoded pictures in a cache folder of the output folder, so that the next run starts sooner.",
         level="advanced",
     )
+
+    @pydantic.field_validator("caption_extension")
+    @classmethod
+    def _an_ending(cls, value: str) -> str:
+        if value and not ENDING.fullmatch(value):
+            raise fault("", "invalid", title="Caption files end in", reason=say("bad_ending"))
+        return value
 
     @pydantic.model_validator(mode="after")
     def _bucket_order(self) -> Self:

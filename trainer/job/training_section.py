@@ -14,6 +14,7 @@ SCHEDULES = (
     "cosine",
     "cosine_with_restarts",
     "cosine_with_min_lr",
+    "cosine_annealing",
     "polynomial",
     "inverse_sqrt",
 )
@@ -116,10 +117,19 @@ class Training(Section):
     schedule_min_ratio: float = knob(
         0.1,
         "Least learning rate",
-        "Where cosine_with_min_lr ends, as a share of the learning rate.",
+        "Where cosine_with_min_lr ends and cosine_annealing turns, as a share of the learning rate.",
         level="advanced",
         ge=0,
         le=1,
+    )
+    schedule_period_steps: int = knob(
+        0,
+        "Falling steps",
+        "Steps in which cosine_annealing falls before it rises for as many, and so on. 0: until the end.",
+        unit="steps",
+        level="advanced",
+        ge=0,
+        le=10_000_000,
     )
     gradient_accumulation: int = knob(
         1,

@@ -3,10 +3,12 @@
 import pathlib
 import unicodedata
 
+import pydantic
 import pytest
 
 from tests.trainer.dataset.made import errors, only, picture, pictures, scanned, warnings
-from trainer.dataset.scan import Picture
+from trainer.dataset.scan import Picture, scan
+from trainer.job.settings import Dataset
 
 
 @pytest.fixture
@@ -32,6 +34,21 @@ def test_of_two_captions_txt_wins_with_a_warning(cat: pathlib.Path) -> None:
     cat.with_suffix(".txt").write_text("from txt")
     assert first(cat).caption == "from txt"
     assert only(warnings(scanned(cat.parent)), "1 (a.txt)")
+
+
+@pytest.mark.parametrize(("ending", "caption"), [(".tags", "tags"), (".tags.txt", "both"), (".none", "old cat")])
+def test_captions_of_a_chosen_ending_are_the_only_ones(cat: pathlib.Path, ending: str, caption: str) -> None:
+    cat.with_suffix(".txt").write_text("usual")
+    cat.with_suffix(".tags").write_text("tags")
+    cat.with_suffix(".tags.txt").write_text("both")
+    found = scan(Dataset(folder=str(cat.parent), caption_extension=ending)).subsets[0].pictures[0]
+    assert found.caption == caption
+
+
+@pytest.mark.parametrize("ending", ["txt", ".", "./x", ".a/b", ". "])
+def test_what_no_file_can_end_in_is_refused(ending: str) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        Dataset(caption_extension=ending)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_caption(cat: pathlib.Path) -> None:

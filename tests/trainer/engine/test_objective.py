@@ -61,6 +61,8 @@ def test_draws_of_many_steps_are_normal_together() -> None:
         ({"schedule": "linear", "warmup_steps": 2}, [0.5, 1, 1, 0.5]),
         ({"schedule": "constant", "warmup_steps": 8}, [0.125, 0.25, 0.375, 0.5]),
         ({"schedule": "cosine_with_min_lr", "schedule_min_ratio": 0.2}, [1, 0.882843, 0.6, 0.317157]),
+        ({"schedule": "cosine_annealing", "schedule_min_ratio": 0.2}, [1, 0.882843, 0.6, 0.317157]),
+        ({"schedule": "cosine_annealing", "schedule_min_ratio": 0, "schedule_period_steps": 2}, [1, 0.5, 0, 0.5]),
         ({"schedule": "inverse_sqrt", "warmup_steps": 1}, [1, 1, 0.707107, 0.577350]),
         ({"schedule": "inverse_sqrt"}, [1, 0.999950, 0.999900, 0.999850]),
     ],

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 from trainer.job.kohya_import import values
 from trainer.job.kohya_import.read import Given
-from trainer.job.kohya_import.rows import Case, Verdict, direct, lack, skip, stays
+from trainer.job.kohya_import.rows import Case, Verdict, direct, lack, skip, stays, take
 from trainer.job.kohya_import.values import Unusable
 from trainer.job.words import say
 
-READ_ENDINGS = frozenset({".txt", ".caption"})
 _BUCKET_GRAIN_PX = 8
 _SQUARE_GRAIN_PX = 64
 _MOST_SUBSETS = 200
@@ -163,10 +162,26 @@ def _resolution(case: Case) -> Verdict:
         return Verdict("unsupported", why=say("kohya_unusable", reason=say("kohya_not_possible")))
     if len(set(sides)) == 1:
         return direct("dataset.resolution", sides[0])
-    side = math.isqrt(sides[0] * sides[1])
-    verdict = direct("dataset.resolution", max(side // _SQUARE_GRAIN_PX * _SQUARE_GRAIN_PX, _SQUARE_GRAIN_PX))
-    buckets = not case.gives("enable_bucket") or case.on("enable_bucket")
-    return lack("not_square" if buckets else "not_square_cropped", verdict.to, side=verdict.to["dataset.resolution"])
+    return _with_buckets(case, sides[0] * sides[1]) if _has_buckets(case) else _cropped(sides[0] * sides[1])
+
+
+def _has_buckets(case: Case) -> bool:
+    return case.on("enable_bucket") if case.gives("enable_bucket") else case.source.kind == "gui"
+
+
+def _with_buckets(case: Case, area: int) -> Verdict:
+    """Of both sides only the number of pixels counts there: how many whole squares of the bucket step go into it."""
+    verdict = direct("dataset.resolution", math.isqrt(area - 1) + 1)
+    side, step = int(verdict.to["dataset.resolution"]), int(case.number("bucket_reso_steps") or _SQUARE_GRAIN_PX)
+    same = step > 0 and side * side // step**2 == area // step**2
+    why = "not_square" if same else "not_square_nearly"
+    return take(verdict.to, say(f"kohya_{why}")) if same else lack(why, verdict.to, side=side)
+
+
+def _cropped(area: int) -> Verdict:
+    side = max(math.isqrt(area) // _SQUARE_GRAIN_PX, 1) * _SQUARE_GRAIN_PX
+    verdict = direct("dataset.resolution", side)
+    return lack("not_square_cropped", verdict.to, side=verdict.to["dataset.resolution"])
 
 
 def _bucket_step(case: Case) -> Verdict:
@@ -179,10 +194,11 @@ def _bucket_step(case: Case) -> Verdict:
 
 
 def _ending(case: Case) -> Verdict:
-    ending = case.words("caption_extension").lower()
-    if not ending or f".{ending.lstrip('.')}" in READ_ENDINGS:
+    """Kohya reads files of one ending; .txt, with .caption in its place, is what is read here without being asked."""
+    path, ending = "dataset.caption_extension", case.words("caption_extension")
+    if not ending or ending.lower() == ".txt":
         return stays(say("kohya_endings"))
-    return lack("ending")
+    return direct(path, ending if ending.startswith(".") else f".{ending}")
 
 
 def is_file_name(text: str) -> bool:

@@ -62,7 +62,7 @@ SCHEDULES: Mapping[str, tuple[str, bool]] = types.MappingProxyType(
         "inverse_sqrt": ("linear", False),
         "piecewise_constant": ("constant", False),
         "warmup_stable_decay": ("constant", False),
-        "cosineannealinglr": ("cosine", False),
+        "cosineannealinglr": ("cosine_annealing", True),
         "cosineannealingwarmrestarts": ("cosine_with_restarts", False),
         "linearlr": ("linear", False),
         "polynomiallr": ("polynomial", False),
@@ -176,8 +176,14 @@ def _schedule(case: Case, key: str) -> Verdict:
     bare = name.rpartition(".")[2].partition(":")[0].lower()
     nearest, exact = SCHEDULES.get(bare, ("cosine", False))
     same = choice("training.schedule", bare)
-    to = {"training.schedule": same or nearest}
+    to: dict[str, Any] = {"training.schedule": same or nearest}
+    if to["training.schedule"] == "cosine_annealing" and not _gives_floor(case):
+        to["training.schedule_min_ratio"] = 0.0
     return take(to) if same or exact else lack("schedule", to, schedule=nearest)
+
+
+def _gives_floor(case: Case) -> bool:
+    return any(one.name in ("lr_scheduler_args.eta_min", "lr_scheduler_args.min_lr_rate") for one in case.source.given)
 
 
 def _cycles(case: Case) -> Verdict:
@@ -194,8 +200,8 @@ def _schedule_argument(case: Case, name: str, value: Any) -> Verdict:
     except Unusable:
         return lack("plain")
     rate = case.number("unet_lr") or case.number("learning_rate") or 0
-    if name == "eta_min" and number == 0:
-        return stays(say("kohya_off"))
+    if name == "T_max":
+        return direct("training.schedule_period_steps", value)
     if name in ("min_lr", "eta_min", "min_lr_rate"):
         ratio = number if name == "min_lr_rate" else number / rate if rate else 0.0
         return direct(path, ratio, off=(0,))

@@ -208,8 +208,8 @@ def test_an_empty_seed_is_said_to_be_fixed_here() -> None:
         ("768,768", 768, "taken"),
         ("640", 640, "taken"),
         (640, 640, "taken"),
-        ("512,650", 576, "unsupported"),
-        ("512x768", 576, "unsupported"),
+        ("512,650", 577, "taken"),
+        ("512x768", 628, "taken"),
         ("wide", 512, "unsupported"),
         ("0,512", 512, "unsupported"),
         ("512,512,3", 512, "unsupported"),
@@ -266,9 +266,35 @@ def test_precisions_have_other_names() -> None:
     assert value(imported({"mixed_precision": "fp8"}), "training.precision") == "bf16"
 
 
-@pytest.mark.parametrize("ending", [".none-use-foldername", ".txt2", "cap"])
-def test_captions_with_other_endings_are_named(ending: str) -> None:
-    assert heading(imported({"caption_extension": ending}), "caption_extension") == "unsupported"
+@pytest.mark.parametrize(
+    ("size", "side", "given"),
+    [("512,768", 576, {"enable_bucket": False}), ("512,768", 628, {"bucket_reso_steps": 8})],
+)
+def test_sizes_that_are_no_squares_cannot_always_be_kept(size: str, side: int, given: dict[str, Any]) -> None:
+    made = imported({"max_resolution": size, **given})
+    assert (value(made, "dataset.resolution"), heading(made, "max_resolution")) == (side, "unsupported")
+
+
+def test_a_square_of_as_many_pixels_has_the_same_buckets() -> None:
+    for width, height in ((512, 768), (640, 448), (832, 1216), (512, 650)):
+        side = value(imported({"max_resolution": f"{width},{height}"}), "dataset.resolution")
+        theirs = {(w, width * height // w // 64 * 64) for w in range(256, 2049, 64)}
+        ours = {(w, side * side // w // 64 * 64) for w in range(256, 2049, 64)}
+        assert theirs == ours
+
+
+@pytest.mark.parametrize(
+    ("ending", "read"),
+    [(".none-use-foldername", None), (".txt2", None), ("cap", ".cap"), (".TXT", ""), (".caption", None)],
+)
+def test_captions_end_as_kohyas_do(ending: str, read: str | None) -> None:
+    assert value(imported({"caption_extension": ending}), "dataset.caption_extension") == (
+        ending if read is None else read
+    )
+
+
+def test_an_ending_that_no_file_can_have_is_named() -> None:
+    assert heading(imported({"caption_extension": "../x"}), "caption_extension") == "unsupported"
 
 
 # ---- families and other tabs ----

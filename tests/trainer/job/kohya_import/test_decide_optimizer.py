@@ -67,10 +67,21 @@ def test_restarts_without_a_number_are_as_many_as_epochs() -> None:
     assert (value(made, "training.schedule"), value(made, "training.schedule_cycles")) == ("cosine_with_restarts", 12)
 
 
+def test_a_cosine_of_a_given_length_is_kept() -> None:
+    flags = '--lr_scheduler_type "CosineAnnealingLR" --lr_scheduler_args "T_max=1000" "eta_min=1e-5"'
+    made = imported({"lr_scheduler": "cosine", "learning_rate": 1e-4, "additional_parameters": flags})
+    training = made.job.training
+    assert (training.schedule, training.schedule_period_steps) == ("cosine_annealing", 1000)
+    assert training.schedule_min_ratio == pytest.approx(0.1)
+    assert heading(made, "additional_parameters") == "taken"
+    bare = imported({"lr_scheduler_type": "CosineAnnealingLR", "lr_scheduler_args": "T_max=50"}).job.training
+    assert bare.schedule_min_ratio == 0
+
+
 def test_schedules_that_there_are_not_become_the_nearest() -> None:
     assert value(imported(MODERN), "training.schedule") == "constant"
-    made = imported({"lr_scheduler": "constant", "lr_scheduler_type": "CosineAnnealingLR"})
-    assert value(made, "training.schedule") == "cosine"
+    made = imported({"lr_scheduler": "constant", "lr_scheduler_type": "LinearLR"})
+    assert value(made, "training.schedule") == "linear"
     assert (heading(made, "lr_scheduler"), heading(made, "lr_scheduler_type")) == ("meaningless", "unsupported")
 
 
