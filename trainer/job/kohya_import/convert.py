@@ -10,6 +10,7 @@ from trainer.job import fields
 from trainer.job.fields import Invalid
 from trainer.job.kohya_import import (
     decide_adapter,
+    decide_blocks,
     decide_data,
     decide_model,
     decide_optimizer,
@@ -30,6 +31,9 @@ DECISIONS: Mapping[str, Decision] = types.MappingProxyType(
     {
         "model": decide_model.decide,
         "adapter": decide_adapter.decide,
+        "blocks": decide_blocks.blocks,
+        "plus": decide_blocks.plus,
+        "files": decide_blocks.files,
         "length": decide_training.length,
         "rates": decide_training.rates,
         "noise": decide_training.noise,

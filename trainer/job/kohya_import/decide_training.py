@@ -9,8 +9,8 @@ from trainer.job.kohya_import.rows import Case, Verdict, direct, lack, skip, sta
 from trainer.job.kohya_import.values import Unusable
 from trainer.job.words import say
 
-NEARLY_NOTHING = 1e-12
-"""The learning rate of what is not to be trained but cannot be left out."""
+RESTS = (0.0, 0.0, 0.0)
+"""The learning rates per block of a UNet that is not to be trained."""
 RATES = ("learning_rate", "unet_lr", "text_encoder_lr", "learning_rate_te", "learning_rate_te1", "learning_rate_te2")
 TEXT_RATES = ("text_encoder_lr", "learning_rate_te", "learning_rate_te1")
 LENGTHS = ("max_train_epochs", "max_train_steps", "epoch")
@@ -70,13 +70,13 @@ def _rates_of(case: Case, denoiser: tuple[str, float], encoder: tuple[str, float
     paths = ("training.learning_rate", "training.text_encoder", "training.text_encoder_learning_rate")
     one = has_one_rate(case)
     if unet <= 0:
-        frozen = text if one else NEARLY_NOTHING
-        found[unet_key] = lack("denoiser_rests", {paths[0]: frozen}, rate=f"{frozen:g}")
+        rests = {"training.block_learning_rates": list(RESTS), **({paths[0]: text} if one and text > 0 else {})}
+        found[unet_key] = take(rests, say("kohya_denoiser_rests"))
     else:
         found[unet_key] = direct(paths[0], unet)
     if text <= 0:
         return {**found, text_key: _joined(found.get(text_key), take({paths[1]: False}))}
-    rate = found[unet_key].to.get(paths[0], unet)
+    rate = found[unet_key].to.get(paths[0], text if unet <= 0 else unet)
     if one and rate != text:
         verdict = lack("one_rate_only", {paths[1]: True, paths[2]: rate}, rate=f"{rate:g}")
     else:

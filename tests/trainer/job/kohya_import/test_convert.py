@@ -100,7 +100,7 @@ def test_no_length_at_all_is_said() -> None:
         ({"learning_rate": "0.001", "unet_lr": 0, "text_encoder_lr": "0"}, 1e-3, True, 1e-3),
         ({"learning_rate": 1e-3}, 1e-3, True, 1e-3),
         ({"learning_rate": 1e-3, "unet_lr": "", "text_encoder_lr": None}, 1e-3, True, 1e-3),
-        ({"learning_rate": 1e-3, "unet_lr": 0, "text_encoder_lr": 5e-5}, 1e-12, True, 5e-5),
+        ({"learning_rate": 1e-3, "unet_lr": 0, "text_encoder_lr": 5e-5}, 1e-4, True, 5e-5),
         (
             {"unet_lr": 2e-4, "text_encoder_lr": 1e-4, "additional_parameters": "--network_train_unet_only"},
             2e-4,
@@ -108,7 +108,7 @@ def test_no_length_at_all_is_said() -> None:
             None,
         ),
         ("--learning_rate=1e-3 --network_dim=4", 1e-3, True, 1e-3),
-        ("--learning_rate=1e-3 --unet_lr=0 --text_encoder_lr 1e-5 2e-5", 1e-12, True, 1e-5),
+        ("--learning_rate=1e-3 --unet_lr=0 --text_encoder_lr 1e-5 2e-5", 1e-3, True, 1e-5),
         ("--network_dim=4", 2e-6, True, 2e-6),
     ],
 )
@@ -118,8 +118,15 @@ def test_rates_mean_what_they_mean_at_kohyas(given: object, rate: float, text: b
     assert text_rate is None or training.text_encoder_learning_rate == text_rate
 
 
-def test_a_part_that_cannot_be_left_out_is_named() -> None:
-    assert heading(imported({"unet_lr": 0, "text_encoder_lr": 1e-4}), "unet_lr") == "unsupported"
+@pytest.mark.parametrize(
+    ("given", "rate"), [({"text_encoder_lr": 1e-4}, 1e-4), ({"text_encoder_lr": 1, "optimizer": "Prodigy"}, 1.0)]
+)
+def test_a_denoiser_that_rests_is_left_out(given: dict[str, Any], rate: float) -> None:
+    made = imported({"unet_lr": 0, **given})
+    assert heading(made, "unet_lr") == "taken"
+    training = made.job.training
+    assert (training.block_learning_rates, training.text_encoder) == ([0, 0, 0], True)
+    assert (training.learning_rate, training.text_encoder_learning_rate) == (rate, rate)
 
 
 def test_an_optimizer_with_one_rate_gets_one() -> None:
