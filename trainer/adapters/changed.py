@@ -110,8 +110,13 @@ def _inject(target: Target, settings: Adapter, recipe: Recipe) -> Iterator[tuple
         changed = _changed(place, settings, recipe)
         parent, _, child = place.path.rpartition(".")
         setattr(target.module.get_submodule(parent), child, changed)
-        weight = changed.weight.detach().float if settings.decompose else None
+        weight = functools.partial(_frozen, changed) if settings.decompose else None
         yield place.path, Layer(dict(changed.tensors.items()), changed.alpha, changed.change, weight)
+
+
+def _frozen(changed: Changed) -> Tensor:
+    """The frozen weight in float32, wherever it is by now."""
+    return changed.weight.detach().float()
 
 
 def _changed(place: Place, settings: Adapter, recipe: Recipe) -> Changed:

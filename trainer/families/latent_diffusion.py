@@ -81,12 +81,18 @@ Describe = Callable[[Sequence[SampleRequest], bool], Conditions]
 
 
 def prepare(loaded: Loaded, job: Job, device: Device) -> None:
-    """Freezes the models and moves them; the VAE stays in float32 because it overflows in half precision."""
+    """Freezes the models and moves them; the VAE stays in float32 because it overflows in half precision.
+
+    The denoiser stays on the CPU until `settle`: what encodes pictures and captions then has the device for itself,
+    without which XL would not fit on a card of 8 GB.
+    """
     for module in (loaded.unet, loaded.vae, *loaded.text_encoders):
         module.requires_grad_(False)
         module.eval()
         # nn.Module's own: diffusers' `to` warns of modules that must stay in float32 even where there are none.
-        nn.Module.to(module, device.torch, torch.float32 if module is loaded.vae else device.dtype)
+        nn.Module.to(module, dtype=torch.float32 if module is loaded.vae else device.dtype)
+    for module in (loaded.vae, *loaded.text_encoders):
+        nn.Module.to(module, device.torch)
     if job.training.gradient_checkpointing:
         loaded.unet.enable_gradient_checkpointing()
         for encoder in loaded.text_encoders if job.training.text_encoder else ():
@@ -140,11 +146,12 @@ def _latents(parts: LatentDiffusion, pictures: Sequence[Image.Image]) -> Tensor:
 
 
 def settle(parts: LatentDiffusion, unneeded: Sequence[nn.Module]) -> None:
-    """Moves the VAE to the CPU, and the other modules that no step will need."""
+    """Moves the VAE to the CPU, and the other modules that no step will need; then the denoiser to the device."""
     for module in (parts.vae, *unneeded):
         module.to("cpu")
     if parts.device.torch.type == "cuda":
         torch.cuda.empty_cache()
+    nn.Module.to(parts.unet, parts.device.torch)
 
 
 def loss(parts: LatentDiffusion, batch: Batch, draw: Draw, told: Callable[[], Conditions]) -> Tensor:

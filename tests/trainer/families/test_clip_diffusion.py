@@ -120,6 +120,23 @@ def test_a_text_encoder_leaves_the_device_only_where_no_step_needs_it(
     assert moved == moves
 
 
+def test_the_denoiser_comes_to_the_device_when_everything_is_encoded(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = tiny.job(tmp_path, tiny_model)
+    place = dataclasses.replace(device.pick(job.training), torch=torch.device("meta"))
+    parts: ClipDiffusion = family("sd15").load(job, place)  # type: ignore[assignment]
+
+    def where() -> list[str]:
+        modules = (parts.unet, parts.vae, parts.text_encoder)
+        return [next(module.parameters()).device.type for module in modules]
+
+    assert where() == ["cpu", "meta", "meta"]
+    parts.vae.to_empty(device="cpu")  # what is on the meta device cannot be moved away
+    family("sd15").settle(parts, False)
+    assert where() == ["meta", "cpu", "meta"]
+
+
 def test_a_module_on_the_card_is_not_moved_whatever_number_the_card_has() -> None:
     module = torch.nn.Linear(1, 1, device="meta")
     moved: list[torch.device] = []
