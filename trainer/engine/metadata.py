@@ -90,7 +90,7 @@ def _base(about: About) -> Mapping[str, object]:
     is_file = os.path.exists(os.path.expanduser(model.base))
     return {
         "ss_sd_model_name": pathlib.PurePath(model.base).name if is_file else model.base,
-        "ss_base_model_version": family.base_model_version + ("_v" if about.prediction == "v" else ""),
+        "ss_base_model_version": family.versions[about.prediction],
         "ss_v2": "zero_padding" in family.capabilities,
         "ss_clip_skip": model.clip_skip if "clip_skip" in family.capabilities else None,
         "ss_max_token_length": None,
@@ -102,7 +102,7 @@ def _training(about: About) -> Mapping[str, object]:
     return {
         "ss_learning_rate": training.learning_rate,
         "ss_unet_lr": training.learning_rate,
-        "ss_text_encoder_lr": training.text_encoder_learning_rate if training.text_encoder else None,
+        "ss_text_encoder_lr": _text_rates(about.job) if training.text_encoder else None,
         "ss_optimizer": about.optimizer,
         "ss_lr_scheduler": training.schedule,
         "ss_lr_warmup_steps": warmup_steps(training, about.steps),
@@ -115,6 +115,13 @@ def _training(about: About) -> Mapping[str, object]:
         "ss_seed": training.seed,
         "ss_prior_loss_weight": training.prior_loss_weight,
     }
+
+
+def _text_rates(job: Job) -> float | list[float]:
+    """The rate of the text encoder, or those of both where there are two."""
+    first, second = job.training.text_encoder_learning_rate, job.training.text_encoder_2_learning_rate
+    two = "text_encoder_2" in FAMILIES[job.model.family].capabilities
+    return [first, second or first] if two else first
 
 
 def _objective(training: Training) -> Mapping[str, object]:

@@ -10,15 +10,15 @@ class FamilyFacts:
     """A kind of base model.
 
     `capabilities` is what settings ask for with `needs=` ("zero_padding": captions are padded with token 0, not with
-    the end token); `base_model_version` and `architectures` (by what the model predicts) are what files' metadata call
-    the family; `blocks` is how many blocks Kohya's scripts count in the UNet.
+    the end token); `versions` and `architectures` (by what the model predicts) are what metadata call the family;
+    `blocks` is how many blocks Kohya's scripts count in the UNet.
     """
 
     name: str
     label: str
     native_px: int
     capabilities: frozenset[str]
-    base_model_version: str
+    versions: Mapping[str, str]
     architectures: Mapping[str, str]
     blocks: int = 25
 
@@ -47,7 +47,7 @@ FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
                 "Stable Diffusion 1.x",
                 512,
                 _DIFFUSION | {"clip_skip"},
-                "sd_v1",
+                {"epsilon": "sd_v1", "v": "sd_v1_v"},
                 {"epsilon": "stable-diffusion-v1", "v": "stable-diffusion-v1"},
             ),
             FamilyFacts(
@@ -55,7 +55,7 @@ FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
                 "Stable Diffusion 2.x",
                 768,
                 _DIFFUSION | {"zero_padding"},
-                "sd_v2",
+                {"epsilon": "sd_v2", "v": "sd_v2_v"},
                 {"epsilon": "stable-diffusion-v2-512", "v": "stable-diffusion-v2-768-v"},
             ),
             FamilyFacts(
@@ -63,7 +63,7 @@ FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
                 "Stable Diffusion XL",
                 1024,
                 _DIFFUSION | {"text_encoder_2"},
-                "sdxl_base_v1-0",
+                {"epsilon": "sdxl_base_v1-0", "v": "sdxl_base_v1-0"},
                 {"epsilon": "stable-diffusion-xl-v1-base", "v": "stable-diffusion-xl-v1-base"},
                 blocks=23,
             ),

@@ -75,6 +75,8 @@ def test_every_key_of_kohyas_scripts_is_written_or_does_not_apply(tmp_path: path
         ("sd15", "v", "sd_v1_v", "stable-diffusion-v1/lora"),
         ("sd2", "epsilon", "sd_v2", "stable-diffusion-v2-512/lora"),
         ("sd2", "v", "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
+        ("sdxl", "epsilon", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
+        ("sdxl", "v", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
     ],
 )
 def test_the_kind_of_base_model_is_named_as_kohyas_scripts_do(
@@ -91,6 +93,17 @@ def test_clip_skip_is_named_only_where_it_was_used(family: str, skip: str) -> No
     values = said(model={"family": family, "clip_skip": 2})
     assert values["ss_clip_skip"] == skip
     assert values.get("modelspec.encoder_layer", "None") == skip
+
+
+def test_both_text_encoders_have_their_rate() -> None:
+    training = {"text_encoder_learning_rate": 2e-5, "text_encoder_2_learning_rate": 1e-5}
+    assert said(model={"family": "sdxl"}, training=training)["ss_text_encoder_lr"] == "[2e-05, 1e-05]"
+    assert said(model={"family": "sd15"}, training=training)["ss_text_encoder_lr"] == "2e-05"
+    assert said(training={"text_encoder": False})["ss_text_encoder_lr"] == "None"
+
+
+def test_the_layers_of_xl_go_by_stability_ais_names() -> None:
+    assert said(model={"family": "sdxl"})["modelspec.implementation"].endswith("Stability-AI/generative-models")
 
 
 def test_a_base_model_in_one_file_is_named_by_the_hashes_that_other_programs_know_it_by(tmp_path: pathlib.Path) -> None:

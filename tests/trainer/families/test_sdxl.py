@@ -78,8 +78,12 @@ def drawn_by_diffusers(base: pathlib.Path, lora: pathlib.Path | None) -> list[np
             },
             {"lora_unet_input_blocks", "lora_unet_middle_block", "lora_unet_output_blocks"},
         ),
+        (
+            {"adapter": {"rank_stabilised": True, "block_ranks": [2, 4, 3], "block_alphas": [1, 4, 2]}},
+            {"lora_unet_input_blocks", "lora_unet_middle_block", "lora_unet_output_blocks", "lora_te1", "lora_te2"},
+        ),
     ],
-    ids=["lora", "locon"],
+    ids=["lora", "locon", "blocks"],
 )
 def test_diffusers_draws_the_same_pictures_from_the_file(
     tmp_path: pathlib.Path, tiny_sdxl: pathlib.Path, changes: dict[str, dict[str, object]], layers: set[str]
