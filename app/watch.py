@@ -38,7 +38,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 def overview(run: RunFolder) -> dict[str, Any]:
     """The state of a run in a few values, from the first and last few hundred events.
 
-    `state` is a `State`; `left_s` is None where nothing can be said; times are seconds since 1970, durations seconds.
+    `state` is a `State`; `left_s` is None where nothing can be said; times are seconds since 1970, durations seconds;
+    `kept` says whether anything was saved to go on from.
     """
     alive = is_alive(run)
     events = _ends_of(run.events, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
@@ -60,6 +61,7 @@ def overview(run: RunFolder) -> dict[str, Any]:
         "duration_s": _duration_s(events),
         "seen_at": _number(last.get("time")),
         "stage": _stage(last) if state in ("waiting", "running") else None,
+        "kept": any(not entry.name.startswith(".") for entry in _entries(run.state)),
         "reason": str(last.get("reason", "")) if state == "failed" else "",
         "advice": str(last.get("advice", "")) if state == "failed" else "",
     }

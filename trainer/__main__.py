@@ -1,6 +1,7 @@
 """The command line: python -m trainer run · check · resume · stop · import · settings, and the tools for LoRA files."""
 
 import argparse
+import os
 import pathlib
 import sys
 from collections.abc import Iterable
@@ -22,13 +23,23 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0 done, 1 failed, 2 something in what was asked for is wrong."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.verb(options))
+        status = int(options.verb(options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        return unheard()
     except Invalid as error:
         return complain(message.text for message in error.messages)
     except Trouble as error:
         return complain([f"{error.reason} {error.advice}"])
     except Refused as error:
         return complain([str(error)])
+
+
+def unheard() -> int:
+    """The exit status when nobody reads any more what is printed, as after `| head`; nothing more is."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # what a shell says of a program that a closed pipe has ended
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,15 +6,18 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import signal
+import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 
 from trainer.job.base_model import describe
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run import events
-from trainer.run.folder import Busy, RunFolder, create, held, read_job, take_request, write_job
+from trainer.run.folder import Busy, RunFolder, create, held, read_job, request, take_request, write_job
 from trainer.run.paths import with_whole_paths
 
 Show = Callable[[events.Event], None]
@@ -36,8 +39,8 @@ _OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate
 def carry_out(run: RunFolder, show: Show) -> int:
     """Trains `run` from where it is to its end or until it is asked to stop; `show` sees every event.
 
-    The exit status: 0 after `finished` or `stopped`, 1 after `failed`. Raises Trouble when the run cannot be begun at
-    all, because it is no run, is finished or has a trainer already.
+    The exit status: 0 after `finished` or `stopped`, 130 when it was ended at once, 1 after `failed`. Raises
+    Trouble when the run cannot be begun at all, because it is no run, is finished or has a trainer already.
     """
     if not is_first_process():
         return _carry_out_beside(_job(run), run)
@@ -84,8 +87,10 @@ def _job(run: RunFolder) -> Job:
 
 def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
     log = events.EventLog(run.events)
+    saved = Saved(_last_step(run, ("epoch", "stopped")))
 
     def tell(event: events.Event) -> None:
+        saved.see(event)
         log.write(event)
         show(event)
 
@@ -96,14 +101,18 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         # OpenMP's threads wait by spinning, and then stand still for seconds as soon as anything else, such as the
         # browser, wants a processor. So short a spin costs nothing on a quiet machine.
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-        if not _fetched(job, tell, lambda: take_request(run, "stop")):
-            tell(events.Stopped(step=_last_step(run), epoch=0, file=""))
-            return 0
-        loop = importlib.import_module("trainer.engine.loop")
-        write_job(run, job, versions())
-        loop.train(job, run, tell)
+        with stopped_by_ctrl_c(run):
+            if not _fetched(job, tell, lambda: take_request(run, "stop")):
+                tell(events.Stopped(step=_last_step(run), epoch=0, file=""))
+                return 0
+            loop = importlib.import_module("trainer.engine.loop")
+            write_job(run, job, versions())
+            loop.train(job, run, tell)
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is, the run folder must say so
+    except KeyboardInterrupt:
+        tell(events.Stopped(step=saved.step, epoch=saved.epoch, file=""))
+        return 130
+    except Exception as error:  # noqa: BLE001 whatever it is, the run folder must say so
         with run.log.open("a", encoding="utf-8") as stream:
             traceback.print_exc(file=stream)
         trouble = understood(error)
@@ -134,8 +143,47 @@ def _fetched(job: Job, tell: Show, stop: Callable[[], bool]) -> bool:
     return bool(importlib.import_module("trainer.hub").fetch(job.model.base, job.model.family, tell, stop))
 
 
-def _last_step(run: RunFolder) -> int:
-    return max((event["step"] for event in events.read(run.events)[0] if event["kind"] == "step"), default=0)
+def _last_step(run: RunFolder, kinds: Container[str] = ("step",)) -> int:
+    return max((event["step"] for event in events.read(run.events)[0] if event["kind"] in kinds), default=0)
+
+
+class Saved:
+    """The step and epoch of the last saved state, as far as the events tell."""
+
+    def __init__(self, step: int = 0) -> None:
+        self.step, self.epoch = step, 0
+        self._next = (0, 0)
+
+    def see(self, event: events.Event) -> None:
+        """Takes in an event. A state is saved after an epoch has ended, and before the step after that."""
+        if isinstance(event, events.Started):
+            self._next = (event.first_step, event.first_step // max(1, event.steps_per_epoch))
+        if isinstance(event, events.Started | events.Step):
+            self.step, self.epoch = self._next
+        if isinstance(event, events.Epoch):
+            self._next = (event.step, event.epoch)
+
+
+@contextlib.contextmanager
+def stopped_by_ctrl_c(run: RunFolder) -> Iterator[None]:
+    """Ctrl-C asks for what `trainer stop` asks for; once more, it ends the training at once."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        request(run, "stop")
+        # Not print: the signal may have come in the middle of another one.
+        os.write(sys.stderr.fileno(), f"\n{say('cli_ctrl_c')}\n".encode())
+
+    # Where it is ignored, as by a program in the background, it stays so; and only the main thread may change it.
+    usual = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if usual:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        if usual:
+            signal.signal(signal.SIGINT, before)
 
 
 def understood(error: BaseException) -> Trouble:
@@ -143,8 +191,6 @@ def understood(error: BaseException) -> Trouble:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if isinstance(error, Trouble):
         return error
-    if isinstance(error, KeyboardInterrupt):
-        return Trouble("interrupted")
     if isinstance(error, MemoryError) or any(sign in reason for sign in _OUT_OF_MEMORY):
         return Trouble("out_of_memory", reason=reason)
     if isinstance(error, OSError):

@@ -1,5 +1,6 @@
 """Shows a run's events to a person: a progress bar on a terminal, plain lines elsewhere; lines also go to log.txt."""
 
+import contextlib
 import os
 import sys
 
@@ -38,7 +39,8 @@ class Terminal:
             case events.Warned():
                 self._line(say("warning_line", text=event.text))
             case events.Stopped():
-                self._end(say("cli_stopped", step=event.step, path=self._run.path))
+                key = "cli_stopped" if event.file else "cli_cut_off" if event.step else "cli_cut_off_at_once"
+                self._end(say(key, step=event.step, path=self._run.path))
             case events.Failed():
                 self._end(say("cli_failed", reason=event.reason), event.advice)
             case events.Finished():
@@ -50,6 +52,8 @@ class Terminal:
         if self._started is None and event.text != self._stage:
             self._line(event.text)
             self._stage = event.text
+        if self._bar is not None:  # which stands still while samples are drawn
+            self._bar.set_description(event.text)
 
     def _show_started(self, event: events.Started) -> None:
         self._started = event
@@ -60,6 +64,7 @@ class Terminal:
 
     def _show_step(self, event: events.Step) -> None:
         if self._bar is not None:
+            self._bar.set_description("", refresh=False)
             self._bar.set_postfix({"epoch": event.epoch, "loss": f"{event.loss:.4f}"}, refresh=False)
             self._bar.update()
 
@@ -83,7 +88,8 @@ class Terminal:
         if self._bar is not None:
             self._bar.write(text, file=sys.stdout)
         else:
-            print(text, flush=True)
+            with contextlib.suppress(BrokenPipeError):  # nobody reads it; a training goes on all the same
+                print(text, flush=True)
         if self._log is not None:
             with self._log.open("a", encoding="utf-8") as stream:
                 stream.write(text + "\n")

@@ -89,7 +89,7 @@ export class RunView {
     const interrupted = run.state === "interrupted" && !this.waitsForResume();
     panel.hidden = !(run.state === "failed" && !this.waitsForResume()) && !interrupted && !this.problem;
     write(panel.querySelector("strong"), this.problem || (interrupted ? this.say("interrupted") : run.reason));
-    write(panel.querySelector("p"), this.problem ? "" : interrupted ? this.say("interrupted_help") : run.advice);
+    write(panel.querySelector("p"), this.problem ? "" : interrupted ? this.say(run.kept ? "interrupted_help" : "interrupted_anew") : run.advice);
   }
 
   now(run) {

@@ -60,7 +60,9 @@ Promise.all([part("page"), part("tool_form"), part("tool_report")]).then(([page,
   }
 
   async function propose(form) {
-    if (form.out) form.propose(await server.propose({ tool: form.tool, values: form.values() }));
+    if (!form.out) return;
+    form.propose(await server.propose({ tool: form.tool, values: form.values() }));
+    remember();
   }
 
   async function begin(tool) {

@@ -2,14 +2,15 @@
 
 import json
 import pathlib
+import signal
 
 import pytest
 import torch
 
-from trainer.carry_out import carry_out, understood
+from trainer.carry_out import Saved, carry_out, stopped_by_ctrl_c, understood
 from trainer.job.fields import parse
 from trainer.job.trouble import Trouble
-from trainer.run import folder
+from trainer.run import events, folder
 from trainer.run.folder import RunFolder
 
 
@@ -29,7 +30,6 @@ def run(tmp_path: pathlib.Path) -> RunFolder:
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
         (OSError(28, "No space left on device"), "disk"),
-        (KeyboardInterrupt(), "interrupted"),
         (ValueError("odd"), "unexpected"),
     ],
 )
@@ -48,3 +48,23 @@ def test_a_job_that_cannot_be_read_is_said_in_a_sentence(run: RunFolder, content
     run.job.write_text(content, encoding="utf-8")
     with pytest.raises(Trouble, match=r"job\.json cannot be read"):
         carry_out(run, lambda event: None)
+
+
+def test_the_first_ctrl_c_asks_to_stop_and_the_second_ends_at_once(run: RunFolder) -> None:
+    with stopped_by_ctrl_c(run):
+        signal.raise_signal(signal.SIGINT)
+        assert folder.take_request(run, "stop")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_state_counts_as_saved_once_training_has_gone_on() -> None:
+    saved, step = Saved(), {"loss": 0.1, "learning_rate": 1.0}
+    lengths = {"steps": 30, "steps_per_epoch": 10, "epochs": 3, "pictures": 1}
+    saved.see(events.Started(name="a", first_step=10, prompts=[], device="cpu", **lengths))
+    assert (saved.step, saved.epoch) == (10, 1)
+    saved.see(events.Epoch(epoch=2, step=20, loss=0.1))
+    assert (saved.step, saved.epoch) == (10, 1)
+    saved.see(events.Step(step=21, epoch=3, **step))
+    assert (saved.step, saved.epoch) == (20, 2)

@@ -163,6 +163,28 @@ def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(whole: RunFold
     assert_same_result(whole, run)
 
 
+def test_ctrl_c_stops_as_stop_does(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
+    run = RunFolder(tmp_path / "out" / "tiny")
+    process = begin("run", job_file, *LONG)
+    wait(lambda: happened(run, "epoch"), process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert (process.returncode, happened(run, "failed")) == (0, [])
+    assert happened(run, "stopped")[0]["file"]
+    assert "stopping after this step" in output
+    assert "Traceback" not in output
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = begin("settings")
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait() == 141
+    shell = f'"{sys.executable}" -m trainer settings | head -n 1'
+    assert subprocess.run(shell, shell=True, cwd=ROOT, capture_output=True, check=False).stderr == b""
+
+
 def test_a_run_that_fails_says_why_and_what_to_do(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
     done = call("run", job_file, "--set", "training.precision=fp16", "--set", "output.name=fails")
     run = RunFolder(tmp_path / "out" / "fails")

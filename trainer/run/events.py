@@ -108,7 +108,10 @@ class Validated(_Event):
 
 
 class Stopped(_Event):
-    """Ended on request; the work is kept and `resume` goes on from `step`."""
+    """Ended on request; the work is kept and `resume` goes on from `step`.
+
+    `file` is "" when it was ended at once, so that what was learned after `step` is lost.
+    """
 
     kind: Literal["stopped"] = "stopped"
     step: int

@@ -29,6 +29,8 @@ def run_tool(options: argparse.Namespace) -> int:
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return int(importlib.import_module(f"trainer.tools.{options.tool}").run(options))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise Trouble("disk", reason=error) from error
     finally:

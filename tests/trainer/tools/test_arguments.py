@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from tests.house.tree import HEAVY, running
 from tests.trainer.formats import bad, made
 from tests.trainer.tools.call import refused, trainer
-from trainer.formats import kohya
+from trainer.formats import kohya, layouts
 from trainer.job.words import say
 
 VERBS = ("inspect", "convert", "merge", "resize", "extract")
@@ -120,6 +120,36 @@ def test_a_missing_file_is_refused(
     files: dict[str, pathlib.Path], capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
     assert "does not exist" in refused(capsys, files["OUT"], *filled(command, files))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("inspect", "BASE2"),
+        ("convert", "FLUX", "OUT"),
+        ("convert", "BASE2", "OUT"),
+        ("merge", "OUT", "LORA", "LORA2"),
+        ("merge", "OUT", "LORA2", "--checkpoint", "BASE"),
+        ("merge", "OUT", "LORA", "--checkpoint", "BASE2"),
+        ("resize", "BASE2", "OUT", "--rank", "1"),
+        ("extract", "BASE2", "BASE", "OUT", "--rank", "1"),
+        ("extract", "BASE", "FLUX", "OUT", "--rank", "1"),
+    ],
+    ids=ids,
+)
+def test_a_file_of_the_wrong_family_is_refused(
+    files: dict[str, pathlib.Path], capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    folder = files["OUT"].parent.parent
+    more = {name: folder / f"{name}.safetensors" for name in ("LORA2", "BASE2", "FLUX")}
+    wide = {made.TO_K: made.lora(made.TO_K, 32, (1024,), 2, 1.0)}
+    kohya.write(more["LORA2"], wide, "fp32", {}, layouts.layout("sd2"))
+    name = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+    save_file({name: torch.ones(32, 1024)}, more["BASE2"])
+    strange = "lora_unet_double_blocks_0_img_attn_qkv"
+    made.file(more["FLUX"], kohya.named({strange: made.lora(strange, 8, (8,), 2, 1.0)}, torch.float32))
+    sentence = refused(capsys, files["OUT"], *filled(command, files | more))
+    assert any(str(path) in sentence for path in more.values())
 
 
 @pytest.mark.parametrize("command", GOOD_COMMANDS, ids=ids)
