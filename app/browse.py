@@ -14,7 +14,7 @@ from app.words import say
 from trainer.dataset.pictures import EXTENSIONS
 
 COUNTING_S = 0.4
-FILE_ENDINGS = (".safetensors",)
+FILE_ENDINGS = (".safetensors", ".ckpt")
 FILE_KINDS = ("model", "lora", "checkpoint")
 """What may be browsed for that is a file; everything else is a folder."""
 

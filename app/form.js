@@ -56,6 +56,9 @@ window.atelier = (() => {
     if (base) show(byPath(values), true);
   }
 
+  /* The program has changed a setting by itself. */
+  function changed() { if (base) press("edited"); }
+
   function show(now, keep) {
     const different = facts.paths.filter(path => !same(now[path], base[path]));
     const touched = facts.paths.filter(path => !same(now[path], last[path]) || !(path in last));
@@ -184,7 +187,7 @@ window.atelier = (() => {
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, obey, opening, closing,
+    opened, edited, changed, obey, opening, closing,
     draft: () => [JSON.stringify(stored())],
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
   };

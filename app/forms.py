@@ -22,11 +22,12 @@ Values = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Watcher:
-    """`answer` fills `outputs` from the values of `paths`."""
+    """`answer` fills `outputs` from the values of `paths`; `edits` says that these are settings themselves."""
 
     paths: tuple[str, ...]
     answer: Callable[[Values], Any]
     outputs: tuple[Any, ...]
+    edits: bool = False
 
     def elem_id(self, number: int) -> str:
         return f"watcher-{number}"
@@ -113,6 +114,15 @@ class Form:
         """`answer(values)` fills `outputs` whenever one of `paths` has changed, and when the page has been opened."""
         self.watchers.append(Watcher(tuple(paths), answer, outputs))
 
+    def follow(self, path: str, leader: str, answer: Callable[[Values], Any]) -> None:
+        """When `leader` has changed, `path` becomes what `answer(values)` says; None leaves it as it is."""
+
+        def value(values: Values) -> Any:
+            found = answer(values)
+            return gr.skip() if found is None else found
+
+        self.watchers.append(Watcher((leader,), value, (self.widgets[path],), edits=True))
+
     def connect(self) -> None:
         """Puts the hidden buttons here that form.js presses after a change.
 
@@ -121,7 +131,7 @@ class Form:
         """
         for number, watcher in enumerate(self.watchers):
             button = gr.Button(elem_id=watcher.elem_id(number), elem_classes="gone")
-            button.click(
+            answered = button.click(
                 self._answer(watcher),
                 self.inputs(watcher.paths),
                 list(watcher.outputs),
@@ -130,6 +140,8 @@ class Form:
                 trigger_mode="always_last",
                 api_visibility="private",
             )
+            if watcher.edits:
+                answered.success(None, None, None, js="() => atelier.changed()")
 
     def _answer(self, watcher: Watcher) -> Callable[..., Any]:
         return lambda *given: watcher.answer(self.values(given, watcher.paths))

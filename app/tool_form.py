@@ -10,6 +10,7 @@ from typing import Any
 from app import places
 from app.browse import is_text
 from app.words import say
+from trainer.job.model_files import PICKLES
 
 TOOLS = ("inspect", "convert", "merge", "resize", "extract")
 ENDING = ".safetensors"
@@ -141,6 +142,8 @@ def proposal(tool: str, values: Values) -> str:
         chosen = [_text(values, "checkpoint"), *chosen]
     if tool == "inspect" or not chosen or not chosen[0]:
         return ""
+    if tool == "convert" and _path(chosen[0]).suffix.lower() in PICKLES:
+        return str(_free(_path(chosen[0]).parent, _path(chosen[0]).stem))
     names = [_path(text).name for text in chosen]
     stem = "+".join(name.removesuffix(ENDING) for name in names) + _addition(tool, values)
     return str(_free(_path(chosen[0]).parent, stem))

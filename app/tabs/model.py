@@ -23,6 +23,7 @@ def build(form: Form) -> None:
         form.rest("output")
     form.browsable("model.base", "model")
     form.browsable("output.folder", "folder")
+    form.follow("model.family", "model.base", family_of)
     form.on_change(["model.base", "model.family"], describe, found)
     form.on_change(["output.folder", "output.name"], where, goal)
 
@@ -34,6 +35,12 @@ def describe(values: Values) -> str:
         return ""
     found = base_model.describe(base, family)
     return parts.bad(found.problem) if found.problem else parts.fine(found.text)
+
+
+def family_of(values: Values) -> str | None:
+    """The family that the base model's file or folder tells; None where it tells none that can be trained."""
+    found = base_model.describe(str(values["model.base"]).strip(), "")
+    return found.family if found.family in FAMILIES else None
 
 
 def where(values: Values) -> str:

@@ -95,6 +95,7 @@ def test_the_new_file_lies_beside_the_first_and_is_new(tmp_path: pathlib.Path) -
         ("resize", {"file": "/a/cat.safetensors", "how": "keep", "keep": "95"}, "cat-keep95"),
         ("convert", {"file": "/a/cat.safetensors", "to": "peft"}, "cat-diffusers"),
         ("convert", {"file": "/a/cat.safetensors", "precision": "fp16"}, "cat-kohya-fp16"),
+        ("convert", {"file": "/a/old model.ckpt", "to": "kohya"}, "old model"),
         ("merge", {"files": FILES}, "cat+b"),
         ("merge", {"files": FILES, "how": "rank", "rank": "8"}, "cat+b-r8"),
         ("merge", {"files": FILES[:1]}, "cat-weighted"),

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from app.words import say
 from tests.end_to_end.conftest import reopen
+from tests.trainer.job import checkpoints
 from trainer.job.settings import Job
 from trainer.run import folder
 
@@ -97,6 +98,22 @@ def test_search_leaves_only_the_settings_that_match(ui: Page) -> None:
 def test_the_base_model_is_checked_while_it_is_typed(ui: Page) -> None:
     ui.fill("#f-model-base input", "no such model")
     expect(ui.locator(".note .bad").first).to_contain_text("no such model")
+    ui.fill("#f-model-base input", "starter")
+    expect(ui.locator(".note .fine").first).to_contain_text("starter")
+
+
+def test_a_chosen_file_sets_the_family_and_says_what_it_is(ui: Page, tmp_path: pathlib.Path) -> None:
+    family = ui.locator("#f-model-family input")
+    path = checkpoints.write(tmp_path / "anime_vpred.safetensors", checkpoints.SDXL)
+    ui.fill("#f-model-base input", str(path))
+    expect(family).to_have_value("Stable Diffusion XL")
+    expect(ui.locator(".note .fine").first).to_contain_text(
+        "Stable Diffusion XL, v prediction (going by the file's name)"
+    )
+    ui.fill("#f-model-base input", str(checkpoints.write(tmp_path / "b.safetensors", checkpoints.REFINER)))
+    expect(ui.locator(".note .bad").first).to_contain_text("is the refiner of SDXL")
+    ui.fill("#f-model-base input", str(checkpoints.write(tmp_path / "c.safetensors", checkpoints.SD15)))
+    expect(family).to_have_value("Stable Diffusion 1.x")
     ui.fill("#f-model-base input", "starter")
     expect(ui.locator(".note .fine").first).to_contain_text("starter")
 

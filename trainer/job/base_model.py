@@ -9,12 +9,11 @@ from trainer.job.detect import Detected, of_file, of_folder
 from trainer.job.facts import FAMILIES
 from trainer.job.header import read_header
 from trainer.job.hub_names import HubName, cached, hub_name
-from trainer.job.model_files import needed
+from trainer.job.model_files import PICKLES, needed
 from trainer.job.trouble import Refused
 from trainer.job.words import say
 
 STARTER = pathlib.Path(__file__).parents[1] / "starter" / "model"
-_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ class BaseModel:
 
 
 def describe(base: str, family: str) -> BaseModel:
-    """What `base` refers to, and whether it fits `family` as far as its config or file header tells."""
+    """What `base` refers to, and whether it fits `family` ("": any) as far as its config or file header tells."""
     if base == "starter":
         return BaseModel("starter", STARTER, say("base_starter"))
     # os.path answers where pathlib raises: an unknown ~user, a name that is too long, a folder that may not be read.
@@ -85,7 +84,7 @@ def _detect(path: pathlib.Path, base: str) -> Detected:
         if detected is None:
             raise Refused("base_not_diffusers", base=base)
         return detected
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in PICKLES:
         raise Refused("base_pickle", base=base, new=path.with_suffix(".safetensors"))
     with path.open("rb") as stream:
         if stream.read(4) == b"GGUF":
@@ -104,13 +103,13 @@ def _size(path: pathlib.Path) -> int:
 
 
 def problem_with(found: Detected, base: str, family: str) -> str:
-    """Why what `base` refers to cannot be trained as `family`, "" if it can."""
+    """Why what `base` refers to cannot be trained as `family` ("" stands for any), "" if it can."""
     if found.other_kind == "lora":
         return say("base_is_lora", base=base)
     if found.other_kind or (found.family and found.family not in FAMILIES):
         labels = ", ".join(row.label for row in FAMILIES.values())
         return say("base_unsupported", base=base, found=say(f"kind_{found.other_kind or found.family}"), labels=labels)
-    if found.family in ("", family):
+    if found.family in ("", family) or not family:
         return ""
     return say("base_other_family", base=base, found=FAMILIES[found.family].label, family=FAMILIES[family].label)
 

@@ -4,6 +4,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+"""The endings of files that hold weights in a form in which they could hold programs too."""
 _STEMS = (
     ("unet", "diffusion_pytorch_model"),
     ("vae", "diffusion_pytorch_model"),

@@ -33,7 +33,8 @@ class Model(Section):
     base: str = knob(
         "starter",
         "Base model",
-        "starter (comes with the program), a .safetensors file, a diffusers folder or a Hugging Face id (user/model).",
+        "starter (comes with the program), a .safetensors file, a diffusers folder or a Hugging Face id "
+        "(user/model, or user/model/file.safetensors).",
         min_length=1,
     )
     prediction: Annotated[str, OneOf("auto", "epsilon", "v")] = knob(

@@ -44,7 +44,7 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
 
 
 def _convert(parser: argparse.ArgumentParser) -> None:
-    _path(parser, "file", "FILE", "cli_lora_file")
+    _path(parser, "file", "FILE", "cli_convert_file")
     _path(parser, "out", "OUT", "cli_out")
     parser.add_argument("--to", choices=("kohya", "peft"), help=say("cli_to"))
     _precision(parser, "cli_precision_kept")

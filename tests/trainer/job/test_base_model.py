@@ -28,6 +28,7 @@ def test_a_file_is_told_by_its_header(tmp_path: pathlib.Path) -> None:
     assert (found.kind, found.problem, found.family, found.prediction) == ("file", "", "sd2", "v")
     assert found.text == "Stable Diffusion 2.x, v prediction (going by the file's name), fp16, 0.0 MB"
     assert "change the family" in describe(base, "sd15").problem
+    assert describe(base, "").problem == ""
 
 
 @pytest.mark.parametrize("size_bytes", [2 * 10**9, 69 * 10**8])
