@@ -1,4 +1,4 @@
-"""Writes models as one checkpoint file with the names that Stable Diffusion 1.x was published with."""
+"""Writes models as one checkpoint file with the names that Stable Diffusion 1.x and XL were published with."""
 
 import json
 import pathlib
@@ -8,12 +8,14 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 UNET = (
     (r"^conv_in\.", "input_blocks.0.0."),
     (r"^time_embedding\.linear_1\.", "time_embed.0."),
     (r"^time_embedding\.linear_2\.", "time_embed.2."),
+    (r"^add_embedding\.linear_1\.", "label_emb.0.0."),
+    (r"^add_embedding\.linear_2\.", "label_emb.0.2."),
     (r"^conv_norm_out\.", "out.0."),
     (r"^conv_out\.", "out.2."),
     (r"^mid_block\.resnets\.0\.", "middle_block.0."),
@@ -27,6 +29,17 @@ RESIDUAL = (
     ("conv2.", "out_layers.3."),
     ("time_emb_proj.", "emb_layers.1."),
     ("conv_shortcut.", "skip_connection."),
+)
+OPEN_CLIP = (
+    ("text_model.encoder.layers.", "transformer.resblocks."),
+    ("text_model.embeddings.token_embedding.", "token_embedding."),
+    ("text_model.embeddings.position_embedding.weight", "positional_embedding"),
+    ("text_model.final_layer_norm.", "ln_final."),
+    (".layer_norm1.", ".ln_1."),
+    (".layer_norm2.", ".ln_2."),
+    (".mlp.fc1.", ".mlp.c_fc."),
+    (".mlp.fc2.", ".mlp.c_proj."),
+    (".self_attn.", ".attn."),
 )
 VAE = (
     (r"\.down_blocks\.(\d)\.resnets\.(\d)\.", r".down.\1.block.\2."),
@@ -42,8 +55,8 @@ VAE = (
 )
 
 
-def unet_name(name: str) -> str:
-    """The published name of one tensor of the denoiser."""
+def unet_name(name: str, attended: bool = False) -> str:
+    """The published name of one tensor of the denoiser; `attended`: its first up block has attentions."""
     for pattern, replacement in UNET:
         name = re.sub(pattern, replacement, name)
     if found := re.match(r"(down|up)_blocks\.(\d)\.(resnets|attentions|downsamplers|upsamplers)\.(\d)\.(.*)", name):
@@ -51,7 +64,7 @@ def unet_name(name: str) -> str:
         if kind == "downsamplers":
             return f"input_blocks.{3 * block + 3}.0.op.{rest.removeprefix('conv.')}"
         if kind == "upsamplers":
-            return f"output_blocks.{3 * block + 2}.{1 if block == 0 else 2}.{rest}"
+            return f"output_blocks.{3 * block + 2}.{2 if block or attended else 1}.{rest}"
         place = f"input_blocks.{3 * block + number + 1}" if side == "down" else f"output_blocks.{3 * block + number}"
         name = f"{place}.{int(kind == 'attentions')}.{rest}"
     if ".transformer_blocks." not in name and ".proj_" not in name:
@@ -70,20 +83,41 @@ def vae_name(name: str) -> str:
     return re.sub(r"decoder\.up_blocks\.(\d)\.upsamplers\.0\.", lambda m: f"decoder.up.{3 - int(m[1])}.upsample.", name)
 
 
-def write(path: pathlib.Path, unet: nn.Module, vae: nn.Module, text: nn.Module) -> pathlib.Path:
-    """Writes the file and returns its path."""
-    tensors = {f"model.diffusion_model.{unet_name(name)}": tensor for name, tensor in unet.state_dict().items()}
+def write(path: pathlib.Path, unet: nn.Module, vae: nn.Module, *texts: nn.Module) -> pathlib.Path:
+    """Writes the file, with one text encoder or with both of SDXL, and returns its path."""
+    tensors = {
+        f"model.diffusion_model.{unet_name(name, len(texts) > 1)}": tensor for name, tensor in unet.state_dict().items()
+    }
     for name, tensor in vae.state_dict().items():
         as_convolution = ".attentions." in name and ".to_" in name and name.endswith("weight")
         tensors[f"first_stage_model.{vae_name(name)}"] = tensor[..., None, None] if as_convolution else tensor
-    for name, tensor in text.state_dict().items():
-        tensors[f"cond_stage_model.transformer.text_model.{name.removeprefix('text_model.')}"] = tensor
+    first = "conditioner.embedders.0" if len(texts) > 1 else "cond_stage_model"
+    for name, tensor in texts[0].state_dict().items():
+        tensors[f"{first}.transformer.text_model.{name.removeprefix('text_model.')}"] = tensor
+    for second in texts[1:]:
+        found = open_clip(second)
+        tensors.update({f"conditioner.embedders.1.model.{name}": tensor for name, tensor in found.items()})
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     return path
 
 
-def random_models(configs: pathlib.Path) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Denoiser, autoencoder and text encoder with random weights, by the configs in a folder."""
+def open_clip(text: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a text encoder by their published names: query, key and value are one."""
+    tensors = dict(text.state_dict())
+    found = {"text_projection": tensors.pop("text_projection.weight").T}
+    for kind in ("weight", "bias"):
+        for name in [name for name in tensors if name.endswith(f".q_proj.{kind}")]:
+            parts = [tensors.pop(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+            tensors[name.replace(f".q_proj.{kind}", f".in_proj_{kind}")] = torch.cat(parts)
+    for name, tensor in tensors.items():
+        for ours, theirs in OPEN_CLIP:
+            name = name.replace(ours, theirs)
+        found[name] = tensor
+    return found
+
+
+def random_models(configs: pathlib.Path) -> tuple[nn.Module, ...]:
+    """Denoiser, autoencoder and text encoders with random weights, by the configs in a folder."""
 
     def config(part: str) -> dict[str, object]:
         return json.loads((configs / part / "config.json").read_text(encoding="utf-8"))
@@ -92,7 +126,10 @@ def random_models(configs: pathlib.Path) -> tuple[nn.Module, nn.Module, nn.Modul
         torch.manual_seed(0)
         unet = UNet2DConditionModel.from_config(config("unet"))
         vae = AutoencoderKL.from_config(config("vae"))
-        return unet, vae, CLIPTextModel(CLIPTextConfig(**config("text_encoder")))
+        text = CLIPTextModel(CLIPTextConfig(**config("text_encoder")))
+        if not (configs / "text_encoder_2").is_dir():
+            return unet, vae, text
+        return unet, vae, text, CLIPTextModelWithProjection(CLIPTextConfig(**config("text_encoder_2")))
 
 
 def small_models() -> tuple[nn.Module, nn.Module, nn.Module]:

@@ -113,8 +113,10 @@ def _huber_c(made: Noised, training: Training) -> Tensor:
             return torch.full_like(made.alpha, training.huber_c * training.huber_scale)
 
 
-def refuse(training: Training, prediction: str) -> None:
-    """Raises Trouble when the settings ask for a loss that a model with this prediction cannot have."""
+def refuse(training: Training, prediction: str, zero_terminal_snr: bool) -> None:
+    """Raises Trouble when what is asked for cannot be had of a model with this prediction."""
+    if zero_terminal_snr and prediction != "v":
+        raise Trouble("zero_snr_needs_v")
     if training.v_prediction_like_loss and prediction == "v":
         raise Trouble("loss_needs_epsilon")
     if training.scale_v_prediction_loss and prediction != "v":

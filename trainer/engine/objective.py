@@ -22,6 +22,12 @@ def cumulative_alphas(steps: int, start: float, end: float, kind: str) -> Tensor
     return torch.cumprod(1 - betas, dim=0)
 
 
+def without_terminal_signal(alphas: Tensor) -> Tensor:
+    """ᾱ [T] changed so that the last is 0 and the first stays (Lin et al., arXiv:2305.08891, algorithm 1)."""
+    roots = alphas.sqrt()
+    return ((roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1]))).square()
+
+
 def add_noise(x: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
     """x_t = √ᾱ·x + √(1-ᾱ)·ε, with ᾱ [B] (Ho et al., arXiv:2006.11239, eq. 4)."""
     alpha = alpha.view(-1, 1, 1, 1)
@@ -118,5 +124,5 @@ def _snr(alpha: Tensor) -> Tensor:
 def min_snr_weight(alpha: Tensor, gamma: float, prediction: str) -> Tensor:
     """min(SNR, γ) / SNR for ε, / (SNR + 1) for v; [B] (Hang et al., arXiv:2303.09556)."""
     snr = alpha / (1 - alpha)
-    clipped = snr.clamp(max=gamma)
-    return clipped / (snr + 1) if prediction == "v" else clipped / snr
+    # Where there is no signal, γ / SNR is infinite, and no 0 / 0.
+    return snr.clamp(max=gamma) / (snr + 1) if prediction == "v" else (gamma / snr).clamp(max=1)

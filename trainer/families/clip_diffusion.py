@@ -78,7 +78,7 @@ def assemble(loaded: Loaded, job: Job, device: Device, clip_skip: int) -> ClipDi
     schedule, alphas = latent_diffusion.noise_schedule(loaded.schedule, job.model)
     models = (loaded.unet, loaded.vae, text_encoder, tokenizer)
     parts = ClipDiffusion(*models, alphas.to(device.torch), schedule, clip_skip, job.training, device)
-    denoising.refuse(job.training, parts.prediction)
+    denoising.refuse(job.training, parts.prediction, schedule["rescale_betas_zero_snr"])
     return parts
 
 

@@ -5,6 +5,7 @@ Functions over `LatentDiffusion`; a family says in `Conditions` what its denoise
 
 import contextlib
 import dataclasses
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -31,6 +32,13 @@ UNET_BLOCKS = frozenset({"Transformer2DModel"})
 UNET_CONV_BLOCKS = frozenset({"ResnetBlock2D", "Downsample2D", "Upsample2D"})
 UNET_ATTENTION, UNET_MLP = frozenset({"Attention"}), frozenset({"FeedForward"})
 _SAMPLED_TOGETHER_PX = 2 * 512 * 512
+
+
+ZERO_SNR: Mapping[str, Any] = types.MappingProxyType(
+    # Samples have to begin where there is only noise, and the other spacings leave the last time step out.
+    {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+)
+"""What a noise schedule's config says that ends without any signal (arXiv:2305.08891)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,16 +89,17 @@ Describe = Callable[[Sequence[SampleRequest], bool], Conditions]
 
 
 def prepare(loaded: Loaded, job: Job, device: Device) -> None:
-    """Freezes the models and moves them; the VAE stays in float32 because it overflows in half precision.
+    """Freezes the models and moves them; the VAE is never in float16, in which it overflows.
 
     The denoiser stays on the CPU until `settle`: what encodes pictures and captions then has the device for itself,
     without which XL would not fit on a card of 8 GB.
     """
+    vae_dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[job.model.vae_precision]
     for module in (loaded.unet, loaded.vae, *loaded.text_encoders):
         module.requires_grad_(False)
         module.eval()
         # nn.Module's own: diffusers' `to` warns of modules that must stay in float32 even where there are none.
-        nn.Module.to(module, dtype=torch.float32 if module is loaded.vae else device.dtype)
+        nn.Module.to(module, dtype=vae_dtype if module is loaded.vae else device.dtype)
     for module in (loaded.vae, *loaded.text_encoders):
         nn.Module.to(module, device.torch)
     if job.training.gradient_checkpointing:
@@ -102,13 +111,15 @@ def prepare(loaded: Loaded, job: Job, device: Device) -> None:
 
 def noise_schedule(config: Mapping[str, Any], model: Model) -> tuple[dict[str, Any], Tensor]:
     """The noise schedule's config with what the settings say in its place, and its ᾱ [T]."""
-    schedule = {"prediction_type": "epsilon", **config}
+    schedule = {"prediction_type": "epsilon", "rescale_betas_zero_snr": False, **config}
     if model.prediction != "auto":
         schedule["prediction_type"] = "v_prediction" if model.prediction == "v" else "epsilon"
+    if model.zero_terminal_snr != "auto":
+        schedule |= ZERO_SNR if model.zero_terminal_snr == "on" else {"rescale_betas_zero_snr": False}
     alphas = objective.cumulative_alphas(
         schedule["num_train_timesteps"], schedule["beta_start"], schedule["beta_end"], schedule["beta_schedule"]
     )
-    return schedule, alphas
+    return schedule, objective.without_terminal_signal(alphas) if schedule["rescale_betas_zero_snr"] else alphas
 
 
 def predicted(schedule: Mapping[str, Any]) -> str:
@@ -141,8 +152,9 @@ def unstacked(several: Cached) -> list[Cached]:
 def _latents(parts: LatentDiffusion, pictures: Sequence[Image.Image]) -> Tensor:
     pixels = np.stack([np.asarray(picture, dtype=np.float32) for picture in pictures]) / 127.5 - 1
     with borrowed(parts.vae, parts.device.torch):
-        latent = parts.vae.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(parts.device.torch)).latent_dist
-    return torch.cat([latent.mean, latent.std], dim=1)
+        shown = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(parts.device.torch, parts.vae.dtype)
+        latent = parts.vae.encode(shown).latent_dist
+    return torch.cat([latent.mean, latent.std], dim=1).float()
 
 
 def settle(parts: LatentDiffusion, unneeded: Sequence[nn.Module]) -> None:
@@ -214,8 +226,9 @@ def _sample_alike(parts: LatentDiffusion, requests: Sequence[SampleRequest], des
 
 def _decode(parts: LatentDiffusion, x: Tensor) -> list[Image.Image]:
     with borrowed(parts.vae, parts.device.torch):
-        pixels = torch.cat([parts.vae.decode(one[None].float() / parts.vae.config.scaling_factor).sample for one in x])
-    values = (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        x = x.to(parts.vae.dtype) / parts.vae.config.scaling_factor
+        pixels = torch.cat([parts.vae.decode(one[None]).sample for one in x])
+    values = (pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray((picture * 255).round().astype(np.uint8)) for picture in values]
 
 

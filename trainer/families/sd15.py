@@ -15,4 +15,4 @@ _TEXTS = (TextSource("text_encoder", "tokenizer", CLIPTextModel),)
 
 def load(job: Job, device: Device) -> ClipDiffusion:
     """The frozen model; CLIP skip counts layers from the end. Raises Trouble."""
-    return clip_diffusion.assemble(sources.load(job.model, _TEXTS), job, device, job.model.clip_skip)
+    return clip_diffusion.assemble(sources.load(job.model, _TEXTS, device.dtype), job, device, job.model.clip_skip)

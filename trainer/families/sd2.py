@@ -15,4 +15,4 @@ _TEXTS = (TextSource("text_encoder", "tokenizer", CLIPTextModel, "!"),)
 
 def load(job: Job, device: Device) -> ClipDiffusion:
     """The frozen model. Its files' text encoder ends at the layer to be used: no CLIP skip. Raises Trouble."""
-    return clip_diffusion.assemble(sources.load(job.model, _TEXTS), job, device, clip_skip=1)
+    return clip_diffusion.assemble(sources.load(job.model, _TEXTS, device.dtype), job, device, clip_skip=1)

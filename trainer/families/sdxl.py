@@ -79,13 +79,13 @@ class Sdxl:
 
 def load(job: Job, device: Device) -> Sdxl:
     """The frozen model on the device. Raises Trouble."""
-    loaded = sources.load(job.model, _TEXTS)
+    loaded = sources.load(job.model, _TEXTS, device.dtype)
     latent_diffusion.prepare(loaded, job, device)
     schedule, alphas = latent_diffusion.noise_schedule(loaded.schedule, job.model)
     models = (loaded.unet, loaded.vae, loaded.text_encoders, loaded.tokenizers)
     empty_is_zero = loaded.index.get("force_zeros_for_empty_prompt", True)
     parts = Sdxl(*models, alphas.to(device.torch), schedule, empty_is_zero, job.training, device)
-    denoising.refuse(job.training, parts.prediction)
+    denoising.refuse(job.training, parts.prediction, schedule["rescale_betas_zero_snr"])
     return parts
 
 

@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
-from trainer.families.latent_diffusion import Loaded
+from trainer.families.latent_diffusion import ZERO_SNR, Loaded
 from trainer.families.tokenizers import clip
-from trainer.job.base_model import describe
+from trainer.job.base_model import BaseModel, describe
 from trainer.job.facts import FAMILIES
 from trainer.job.settings import Model
 from trainer.job.trouble import Trouble
+from trainer.job.words import say
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 _SCHEDULE_KEYS = (
@@ -29,6 +30,7 @@ _SCHEDULE_KEYS = (
     "prediction_type",
     "steps_offset",
     "timestep_spacing",
+    "rescale_betas_zero_snr",
 )
 _BETAS = ("linear", "scaled_linear")
 _PREDICTIONS = ("epsilon", "v_prediction")
@@ -44,8 +46,11 @@ class TextSource:
     pad_token: str = ""
 
 
-def load(model: Model, texts: Sequence[TextSource]) -> Loaded:
-    """The models that `model.base` refers to, in float32 on the CPU. Raises Trouble when they cannot be had."""
+def load(model: Model, texts: Sequence[TextSource], dtype: torch.dtype = torch.float32) -> Loaded:
+    """The models that `model.base` refers to, in `dtype` (the VAE in float32) on the CPU.
+
+    Raises Trouble when they cannot be had.
+    """
     logging.disable_progress_bar()  # it would count the tensors of a file
     base = describe(model.base, model.family)
     if base.problem:
@@ -54,31 +59,65 @@ def load(model: Model, texts: Sequence[TextSource]) -> Loaded:
         raise Trouble("model_not_here", base=model.base)
     try:
         if base.path.is_file():
-            return _from_file(base.path, model, texts)
-        return _from_folder(str(base.path), texts)
+            loaded = _from_file(base.path, model, texts, dtype)
+            loaded.schedule.update(_told_by_file(base))
+        else:
+            loaded = _from_folder(str(base.path), texts, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise Trouble(
             "model_load", base=model.base, reason=_first_line(error), family=FAMILIES[model.family].label
         ) from error
+    return dataclasses.replace(loaded, vae=_own_vae(model, loaded.vae)) if model.vae else loaded
+
+
+def _told_by_file(base: BaseModel) -> dict[str, Any]:
+    """What the noise schedule of a single file has in place of its family's usual one."""
+    predictions = {"epsilon": "epsilon", "v": "v_prediction"}
+    told = {"prediction_type": predictions[base.prediction]} if base.prediction else {}
+    return told | (ZERO_SNR if base.zero_terminal_snr else {})
+
+
+def _own_vae(model: Model, usual: AutoencoderKL) -> AutoencoderKL:
+    """The VAE that takes the place of the `usual` one. Raises Trouble."""
+    label = FAMILIES[model.family].label
+    try:
+        found = _vae(model)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise Trouble("vae_load", vae=model.vae, reason=_first_line(error), family=label) from error
+    for name in ("latent_channels", "scaling_factor"):
+        value, wanted = found.config[name], usual.config[name]
+        if value != wanted:
+            reason = say("vae_other", name=name, value=value, wanted=wanted)
+            raise Trouble("vae_load", vae=model.vae, reason=reason, family=label)
+    return found
+
+
+def _vae(model: Model) -> AutoencoderKL:
+    path = pathlib.Path(model.vae).expanduser()
+    if path.is_file():
+        config = {"config": str(CONFIGS / model.family), "subfolder": "vae", "local_files_only": True}
+        return AutoencoderKL.from_single_file(load_file(path), dtype=torch.float32, **config)
+    folder = str(path) if path.is_dir() else model.vae
+    return _whole_or_fp16(AutoencoderKL, folder, "vae" if (path / "vae").is_dir() else "", torch.float32)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _from_folder(folder: str, texts: Sequence[TextSource]) -> Loaded:
+def _from_folder(folder: str, texts: Sequence[TextSource], dtype: torch.dtype) -> Loaded:
     return Loaded(
-        _whole_or_fp16(UNet2DConditionModel, folder, "unet"),
-        _whole_or_fp16(AutoencoderKL, folder, "vae"),
-        tuple(_whole_or_fp16(text.model, folder, text.name) for text in texts),
+        _whole_or_fp16(UNet2DConditionModel, folder, "unet", dtype),
+        _whole_or_fp16(AutoencoderKL, folder, "vae", torch.float32),
+        tuple(_whole_or_fp16(text.model, folder, text.name, dtype) for text in texts),
         tuple(CLIPTokenizer.from_pretrained(folder, subfolder=text.tokenizer) for text in texts),
         _schedule(folder),
         _index(folder),
     )
 
 
-def _whole_or_fp16(kind: Any, folder: str, subfolder: str) -> Any:
-    common = {"subfolder": subfolder, "use_safetensors": True, "dtype": torch.float32}
+def _whole_or_fp16(kind: Any, folder: str, subfolder: str, dtype: torch.dtype) -> Any:
+    common = {"subfolder": subfolder, "use_safetensors": True, "dtype": dtype}
     # Many published models hold only the fp16 variant of their files.
     try:
         return kind.from_pretrained(folder, **common)
@@ -105,7 +144,7 @@ def _schedule(folder: str, subfolder: str = "scheduler") -> dict[str, Any]:
     return {**kept, "clip_sample": False, "set_alpha_to_one": False}
 
 
-def _from_file(path: pathlib.Path, model: Model, texts: Sequence[TextSource]) -> Loaded:
+def _from_file(path: pathlib.Path, model: Model, texts: Sequence[TextSource], dtype: torch.dtype) -> Loaded:
     configs = str(CONFIGS / model.family)
     checkpoint = load_file(path)
     text_encoders = tuple(
@@ -114,13 +153,13 @@ def _from_file(path: pathlib.Path, model: Model, texts: Sequence[TextSource]) ->
             checkpoint,
             subfolder=text.name,
             config=configs,
-            torch_dtype=torch.float32,
+            torch_dtype=dtype,
             local_files_only=True,
         )
         for text in texts
     )
-    common = {"config": configs, "dtype": torch.float32, "local_files_only": True}
-    unet = UNet2DConditionModel.from_single_file(checkpoint, subfolder="unet", **common)
-    vae = AutoencoderKL.from_single_file(checkpoint, subfolder="vae", **common)
+    common = {"config": configs, "local_files_only": True}
+    unet = UNet2DConditionModel.from_single_file(checkpoint, subfolder="unet", dtype=dtype, **common)
+    vae = AutoencoderKL.from_single_file(checkpoint, subfolder="vae", dtype=torch.float32, **common)
     tokenizers = tuple(clip(model.tokenizer, *([text.pad_token] if text.pad_token else ())) for text in texts)
     return Loaded(unet, vae, text_encoders, tokenizers, _schedule(configs), _index(configs))

@@ -36,7 +36,7 @@ class AdapterFacts:
     capabilities: frozenset[str]
 
 
-_DIFFUSION = frozenset({"text_encoder", "noise_offset", "min_snr", "negative_prompt", "prediction"})
+_DIFFUSION = frozenset({"text_encoder", "noise_offset", "min_snr", "negative_prompt", "prediction", "vae"})
 
 FAMILIES: Mapping[str, FamilyFacts] = types.MappingProxyType(
     {

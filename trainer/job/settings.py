@@ -44,6 +44,29 @@ class Model(Section):
         level="advanced",
         needs="prediction",
     )
+    zero_terminal_snr: Annotated[str, OneOf("auto", "on", "off")] = knob(
+        "auto",
+        "Zero terminal SNR",
+        "Whether the noise at the last time step leaves nothing of the picture, as some v-prediction models were "
+        "trained. auto reads it from the model.",
+        level="advanced",
+        needs="prediction",
+    )
+    vae: str = knob(
+        "",
+        "VAE",
+        "What encodes the pictures in place of the model's own: a .safetensors file, a diffusers folder or a Hugging "
+        "Face id. Empty: the model's own.",
+        level="advanced",
+        needs="vae",
+    )
+    vae_precision: Annotated[str, OneOf("fp32", "bf16")] = knob(
+        "fp32",
+        "VAE precision",
+        "bf16 saves memory and loses a little detail. There is no fp16, in which SDXL's VAE overflows and draws black.",
+        level="advanced",
+        needs="vae",
+    )
     tokenizer: str = knob(
         "",
         "Tokenizer",
@@ -295,4 +318,6 @@ class Job(Section):
             raise fault("training.v_prediction_like_loss", "loss_needs_epsilon")
         if self.training.scale_v_prediction_loss and self.model.prediction == "epsilon":
             raise fault("training.scale_v_prediction_loss", "loss_needs_v")
+        if self.model.zero_terminal_snr == "on" and self.model.prediction == "epsilon":
+            raise fault("model.zero_terminal_snr", "zero_snr_needs_v")
         return self

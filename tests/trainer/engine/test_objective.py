@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
 from trainer.engine import objective
 from trainer.engine.draw import Draw
@@ -70,3 +71,16 @@ def test_draws_of_many_steps_are_normal_together() -> None:
 def test_schedules_multiply_the_rate_as_their_names_say(settings: dict[str, object], expected: list[float]) -> None:
     training = Training(**settings)  # type: ignore[arg-type]
     assert [factor(training, step, 4) for step in range(4)] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_schedule_without_terminal_signal_is_that_of_diffusers() -> None:
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    alphas = objective.cumulative_alphas(1000, 0.00085, 0.012, "scaled_linear")
+    found = objective.without_terminal_signal(alphas)
+    assert found[-1] == 0
+    assert torch.allclose(found, torch.cumprod(1 - rescale_zero_terminal_snr(betas), dim=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("prediction", "weight"), [("epsilon", 1.0), ("v", 0.0)])
+def test_min_snr_knows_a_weight_where_there_is_no_signal(prediction: str, weight: float) -> None:
+    assert objective.min_snr_weight(torch.tensor([0.0]), 5.0, prediction).tolist() == [weight]

@@ -1,29 +1,61 @@
 """Stable Diffusion XL as diffusers runs it, what it is told of a picture, and how much of it is trained."""
 
+import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tests.trainer import tiny
+from tests.trainer import ldm, tiny
 from trainer.adapters.places import places
-from trainer.engine import device
+from trainer.engine import denoising, device
+from trainer.engine.draw import Draw
 from trainer.engine.loop import train
 from trainer.families import sdxl, sources
-from trainer.families.base import Frame, SampleRequest
+from trainer.families.base import Batch, Frame, SampleRequest
 from trainer.families.clip_text import text_component
 from trainer.families.latent_diffusion import unet_component
 from trainer.families.sdxl import Sdxl
+from trainer.families.tokenizers import clip
 from trainer.job.settings import Adapter
-from trainer.run import folder
+from trainer.job.trouble import Trouble
+from trainer.run import events, folder
 from trainer.run.folder import RunFolder
+
+SMALL = {
+    "unet": {**tiny.SDXL_UNET, "block_out_channels": [8, 8, 16]},
+    "vae": {"block_out_channels": [8, 8, 8, 8], "norm_num_groups": 4},
+    "text_encoder": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "text_encoder_2": {
+        "hidden_size": 24,
+        "projection_dim": 24,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+}
+SAMPLERS = {
+    "ddim": DDIMScheduler,
+    "euler": EulerDiscreteScheduler,
+    "euler_a": EulerAncestralDiscreteScheduler,
+    "dpmpp_2m": DPMSolverMultistepScheduler,
+}
 
 
 def trained(tmp_path: pathlib.Path, base: pathlib.Path, changes: dict[str, dict[str, object]]) -> RunFolder:
@@ -40,6 +72,7 @@ def trained(tmp_path: pathlib.Path, base: pathlib.Path, changes: dict[str, dict[
         },
         "output": {"save_precision": "fp32", "folder": str(tmp_path / "out"), "name": "tiny"},
     }
+    tiny.pictures(tmp_path / "data", 2)
     job = tiny.job(tmp_path, base, {**common, **changes})
     run = folder.create(tmp_path / "out", "tiny")
     train(job, run, lambda event: None)
@@ -104,9 +137,127 @@ def test_diffusers_draws_the_same_pictures_from_the_file(
     assert all(any(name.startswith(layer) for layer in layers) for name in names)
 
 
-def loaded(tmp_path: pathlib.Path, base: pathlib.Path) -> Sdxl:
-    job = tiny.job(tmp_path, base, {"model": {"family": "sdxl", "base": str(base)}})
+def loaded(tmp_path: pathlib.Path, base: pathlib.Path, **model: object) -> Sdxl:
+    job = tiny.job(tmp_path, base, {"model": {"family": "sdxl", "base": str(base), **model}})
     return sdxl.load(job, device.pick(job.training))
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "euler_a", "dpmpp_2m"])
+def test_a_model_that_ends_without_any_signal_is_sampled_as_diffusers_does(
+    tmp_path: pathlib.Path, tiny_v_sdxl: pathlib.Path, sampler: str
+) -> None:
+    pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_v_sdxl, add_watermarker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = SAMPLERS[sampler].from_config(
+        pipeline.scheduler.config, clip_sample=False, set_alpha_to_one=False
+    )
+    common = {"width": 32, "height": 32, "num_inference_steps": 5, "guidance_scale": 4.0}
+    generator = torch.Generator("cpu").manual_seed(42)
+    theirs = pipeline("a red thing", negative_prompt="blue", generator=generator, **common).images[0]
+    request = SampleRequest("a red thing", "blue", 32, 32, 42, 4.0, 5, sampler)
+    ours = sdxl.sample(loaded(tmp_path, tiny_v_sdxl), [request])[0]
+    assert np.abs(np.asarray(ours, dtype=int) - np.asarray(theirs, dtype=int)).max() <= 1
+    assert np.asarray(ours).std() > 5
+
+
+def test_at_the_last_time_step_only_noise_is_shown(tmp_path: pathlib.Path, tiny_v_sdxl: pathlib.Path) -> None:
+    parts = loaded(tmp_path, tiny_v_sdxl)
+    assert (parts.prediction, parts.alphas[-1].item()) == ("v", 0.0)
+    assert loaded(tmp_path, tiny_v_sdxl, zero_terminal_snr="off").alphas[-1] > 0
+    training = parts.training.model_copy(update={"min_timestep": 999, "min_snr_gamma": 5.0})
+    x = torch.ones(2, 4, 16, 16)
+    made = denoising.noised(x, parts.alphas, Draw(1, 2, 0, torch.device("cpu")), training)
+    assert torch.equal(made.noisy, made.noise)
+    assert torch.equal(made.target("v"), -x)
+    batch = Batch({"latent": x}, ("", ""), None)
+    assert torch.isfinite(denoising.loss(made.noisy, made, batch, training, "v"))
+
+
+@pytest.mark.parametrize("model", [{}, {"zero_terminal_snr": "on"}], ids=["of the model", "of the job"])
+def test_a_model_that_predicts_epsilon_needs_some_signal(tmp_path: pathlib.Path, model: dict[str, str]) -> None:
+    base = tiny.sdxl(tmp_path / "model", rescale_betas_zero_snr=not model)
+    with pytest.raises(Trouble, match="set Zero terminal SNR to off"):
+        loaded(tmp_path, base, **model)
+    assert loaded(tmp_path, base, zero_terminal_snr="off").alphas[-1] > 0
+
+
+@pytest.fixture(scope="module")
+def tiny_v_sdxl(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """One that predicts v and ends without any signal."""
+    words = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return tiny.sdxl(tmp_path_factory.mktemp("v") / "model", **words)
+
+
+@pytest.fixture
+def small_configs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The configs that come with the program, with few channels."""
+    configs = tmp_path / "configs"
+    shutil.copytree(sources.CONFIGS, configs)
+    for part, changes in SMALL.items():
+        path = configs / "sdxl" / part / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+    monkeypatch.setattr(sources, "CONFIGS", configs)
+    return configs / "sdxl"
+
+
+def test_one_file_trains_as_the_folder_does(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    unet, vae, text, text_2 = ldm.random_models(small_configs)
+    file = ldm.write(tmp_path / "small.safetensors", unet, vae, text, text_2)
+    base = tiny.sdxl(tmp_path / "model")
+    for name, model in (("unet", unet), ("vae", vae), ("text_encoder", text), ("text_encoder_2", text_2)):
+        model.save_pretrained(base / name)
+    for name, pad_token in (("tokenizer", {}), ("tokenizer_2", {"pad_token": "!"})):
+        shutil.rmtree(base / name)
+        clip("", **pad_token).save_pretrained(base / name)
+    tiny.pictures(tmp_path / "data", 1)
+    losses = []
+    for place in (file, base):
+        job = tiny.job(tmp_path, place, {"model": {"family": "sdxl", "base": str(place)}})
+        told: list[events.Event] = []
+        train(job, folder.create(tmp_path / "out", "tiny"), told.append)
+        losses.append([event.loss for event in told if isinstance(event, events.Step)])
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
+
+
+def test_one_file_says_by_two_tensors_what_it_predicts(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    file = ldm.write(tmp_path / "small.safetensors", *ldm.random_models(small_configs))
+    assert loaded(tmp_path, file).prediction == "epsilon"
+    tensors = load_file(file)
+    save_file({**tensors, "v_pred": torch.tensor([]), "ztsnr": torch.tensor([])}, file)
+    parts = loaded(tmp_path, file)
+    assert (parts.prediction, parts.alphas[-1].item()) == ("v", 0.0)
+    assert parts.schedule["timestep_spacing"] == "trailing"
+
+
+def test_another_vae_takes_the_place_of_the_models_own(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    models = ldm.random_models(small_configs)
+    file = ldm.write(tmp_path / "small.safetensors", *models)
+    tensors = {name.removeprefix("first_stage_model."): tensor for name, tensor in load_file(file).items()}
+    other = {name: tensor + 1 for name, tensor in tensors.items() if name.startswith(("encoder.", "decoder.", "quant"))}
+    save_file({**tensors, **other}, tmp_path / "vae.safetensors")
+    usual = loaded(tmp_path, file).vae.state_dict()
+    found = loaded(tmp_path, file, vae=str(tmp_path / "vae.safetensors"), vae_precision="bf16").vae
+    assert found.dtype == torch.bfloat16
+    assert all(
+        torch.equal(tensor, (usual[name] + 1).bfloat16())
+        for name, tensor in found.state_dict().items()
+        if not name.startswith("post_quant")
+    )
+    tiny.autoencoder().save_pretrained(tmp_path / "other")
+    for vae, sentence in ((tmp_path / "other", "its scaling_factor is"), (tmp_path / "none", "could not be loaded")):
+        with pytest.raises(Trouble, match=sentence):
+            loaded(tmp_path, file, vae=str(vae))
+
+
+def test_in_bf16_only_the_vae_is_kept_whole(tmp_path: pathlib.Path, tiny_sdxl: pathlib.Path) -> None:
+    job = tiny.job(tmp_path, tiny_sdxl, {"model": {"family": "sdxl", "base": str(tiny_sdxl)}})
+    bf16 = dataclasses.replace(device.pick(job.training), dtype=torch.bfloat16)
+    parts = sdxl.load(job, bf16)
+    modules = (parts.unet, parts.vae, *parts.text_encoders)
+    assert [module.dtype for module in modules] == [torch.bfloat16, torch.float32, torch.bfloat16, torch.bfloat16]
+    latent = sdxl.encode(parts, [Image.new("RGB", (32, 32), "red")])[0]["latent"]
+    assert (latent.shape, latent.dtype) == ((8, 16, 16), torch.float32)
 
 
 def test_a_model_whose_index_says_so_is_guided_away_from_the_empty_text(tmp_path: pathlib.Path) -> None:
