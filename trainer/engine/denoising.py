@@ -113,7 +113,7 @@ def _huber_c(made: Noised, training: Training) -> Tensor:
             return torch.full_like(made.alpha, training.huber_c * training.huber_scale)
 
 
-def refuse(training: Training, prediction: str, zero_terminal_snr: bool) -> None:
+def refuse(training: Training, prediction: str, zero_terminal_snr: bool = False) -> None:
     """Raises Trouble when what is asked for cannot be had of a model with this prediction."""
     if zero_terminal_snr and prediction != "v":
         raise Trouble("zero_snr_needs_v")

@@ -61,7 +61,7 @@ SAMPLERS = {
 def trained(tmp_path: pathlib.Path, base: pathlib.Path, changes: dict[str, dict[str, object]]) -> RunFolder:
     common: dict[str, dict[str, object]] = {
         "model": {"base": str(base), "family": "sdxl"},
-        "training": {"epochs": 2, "batch_size": 2, "learning_rate": 0.05},
+        "training": {"epochs": 2, "batch_size": 2, "learning_rate": 0.2},
         "samples": {
             "prompts": ["a red thing --n blue", "a red thing"],
             "steps": 4,
@@ -107,7 +107,7 @@ def drawn_by_diffusers(base: pathlib.Path, lora: pathlib.Path | None) -> list[np
         (
             {
                 "adapter": {"type": "locon", "rank": 2, "conv_rank": 3, "conv_alpha": 2},
-                "training": {"epochs": 2, "batch_size": 2, "learning_rate": 0.05, "text_encoder": False},
+                "training": {"epochs": 2, "batch_size": 2, "learning_rate": 0.2, "text_encoder": False},
             },
             {"lora_unet_input_blocks", "lora_unet_middle_block", "lora_unet_output_blocks"},
         ),

@@ -61,7 +61,7 @@ def labels(only: str) -> str:
 
 
 def decide(case: Case) -> Mapping[str, Verdict]:
-    """Family, base model, prediction type, CLIP skip."""
+    """Family, base model, prediction type, noise at the last time step, CLIP skip."""
     switch = switch_of(case)
     found = {name: stays() for name in FAMILIES}
     for name in FAMILIES:
@@ -74,6 +74,7 @@ def decide(case: Case) -> Mapping[str, Verdict]:
     found["script"] = _script(case, verdict)
     found["pretrained_model_name_or_path"] = _base(case)
     found["v_parameterization"] = _prediction(case)
+    found["zero_terminal_snr"] = _zero_snr(case)
     found["clip_skip"] = _clip_skip(case)
     return found
 
@@ -144,6 +145,12 @@ def _prediction(case: Case) -> Verdict:
     # Without it sd-scripts trains an SD 2 model by epsilon, whatever the model itself says.
     explicit = case.on("v2") and case.gives("v_parameterization")
     return take({"model.prediction": "epsilon"}) if explicit else stays()
+
+
+def _zero_snr(case: Case) -> Verdict:
+    if not case.on("zero_terminal_snr"):
+        return stays()
+    return take({"model.zero_terminal_snr": "on"}) if case.on("v_parameterization") else lack("zero_snr_epsilon")
 
 
 def _clip_skip(case: Case) -> Verdict:

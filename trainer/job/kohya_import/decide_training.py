@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from trainer.job.facts import FAMILIES
 from trainer.job.fields import specs
 from trainer.job.kohya_import import values
+from trainer.job.kohya_import.decide_model import kinds
 from trainer.job.kohya_import.decide_optimizer import has_one_rate
 from trainer.job.kohya_import.rows import Case, Verdict, direct, lack, skip, stays, take
 from trainer.job.kohya_import.values import Unusable
@@ -11,6 +13,8 @@ from trainer.job.words import say
 
 RESTS = (0.0, 0.0, 0.0)
 """The learning rates per block of a UNet that is not to be trained."""
+RESTING = 1e-12
+"""The rate of one of two text encoders that is not trained: only both can be left out."""
 RATES = ("learning_rate", "unet_lr", "text_encoder_lr", "learning_rate_te", "learning_rate_te1", "learning_rate_te2")
 TEXT_RATES = ("text_encoder_lr", "learning_rate_te", "learning_rate_te1")
 LENGTHS = ("max_train_epochs", "max_train_steps", "epoch")
@@ -47,6 +51,9 @@ def _length(value: object, *, in_steps: bool) -> Verdict:
 def rates(case: Case) -> Mapping[str, Verdict]:
     """What the denoiser and the text encoder learn at: 0 for one of them means that it is not trained."""
     unet, text = _effective(case)
+    second = _second(case)
+    if text <= 0 and (second or 0) > 0:
+        text = RESTING
     found = _switches(case)
     for name in RATES:
         found[name] = _unread(case, name) or skip("rates_decide")
@@ -59,9 +66,35 @@ def rates(case: Case) -> Mapping[str, Verdict]:
             found[name] = Verdict(
                 "unsupported", found[name].to, say("kohya_unusable", reason=say("kohya_not_a_number"))
             )
-    if len(_list(case.raw("text_encoder_lr"))) > 1:
+    if second is not None and text > 0:
+        verdict = _of_second(case, text, second)
+        if text_key == "text_encoder_lr":
+            found[text_key] = _joined(found[text_key], verdict)
+        else:
+            found["learning_rate_te2"] = verdict
+    elif len(_list(case.raw("text_encoder_lr"))) > 1:
         found["text_encoder_lr"] = lack("first_encoder", found["text_encoder_lr"].to)
     return found
+
+
+def _second(case: Case) -> float | None:
+    """The rate of the second text encoder; None where there is none or it is no other than the first's."""
+    key = _deciding(case)[1]
+    listed = _list(case.raw("text_encoder_lr"))[1:2]
+    if not any("text_encoder_2" in row.capabilities for name, row in FAMILIES.items() if name in kinds(case)):
+        return None
+    if key == "learning_rate_te1":
+        return _rate(case, "learning_rate_te2")
+    try:
+        return values.number(listed[0]) if listed and key == "text_encoder_lr" else None
+    except Unusable:
+        return None
+
+
+def _of_second(case: Case, first: float, second: float) -> Verdict:
+    if has_one_rate(case):
+        return stays() if second == first else lack("one_rate_only", rate=f"{first:g}")
+    return direct("training.text_encoder_2_learning_rate", second if second > 0 else RESTING)
 
 
 def _rates_of(case: Case, denoiser: tuple[str, float], encoder: tuple[str, float]) -> dict[str, Verdict]:

@@ -53,7 +53,6 @@ MEANINGLESS = (
 LACKING = (
     Row("config_file", why="config_file", lacks=True),
     # ---- base model ----
-    Row("vae", why="own_vae", lacks=True),
     Row("train_inpainting", off=(False,), why="plain", lacks=True),
     Row("resume", why="no_kohya_state", lacks=True),
     Row("resume_from_huggingface", off=(False,), why="no_kohya_state", lacks=True),
@@ -70,7 +69,6 @@ LACKING = (
     Row("blockwise_fused_optimizers", off=(False,), why="not_fused", lacks=True),
     Row("blocks_to_swap", off=(0,), why="not_swapped", lacks=True),
     Row("block_lr", why="one_rate", lacks=True),
-    Row("zero_terminal_snr", off=(False,), why="plain", lacks=True),
     # ---- adapter ----
     Row("LyCORIS_preset preset", off=("full",), why="all_layers", lacks=True, only="lycoris"),
     Row("bypass_mode", off=(False,), why="plain", lacks=True, only="lycoris"),

@@ -129,6 +129,32 @@ def test_a_denoiser_that_rests_is_left_out(given: dict[str, Any], rate: float) -
     assert (training.learning_rate, training.text_encoder_learning_rate) == (rate, rate)
 
 
+@pytest.mark.parametrize(
+    ("given", "first", "second"),
+    [
+        ("--network_dim=4 --unet_lr 1e-4 --text_encoder_lr 1e-5 2e-5", 1e-5, 2e-5),
+        ("--network_dim=4 --unet_lr 1e-4 --text_encoder_lr 1e-5", 1e-5, 0),
+        ("--network_dim=4 --unet_lr 1e-4 --text_encoder_lr 1e-5 0", 1e-5, 1e-12),
+        ("--network_dim=4 --unet_lr 1e-4 --text_encoder_lr 0 2e-5", 1e-12, 2e-5),
+        ("--learning_rate 1e-4 --learning_rate_te1 1e-5 --learning_rate_te2 3e-5", 1e-5, 3e-5),
+    ],
+)
+def test_two_text_encoders_have_a_rate_each(given: str, first: float, second: float) -> None:
+    made = imported(f"python sdxl_train_network.py {given}")
+    training = made.job.training
+    assert training.text_encoder
+    assert (training.text_encoder_learning_rate, training.text_encoder_2_learning_rate) == (first, second)
+    assert not [one for one in made.under("unsupported") if "lr" in one.key or "rate" in one.key]
+
+
+@pytest.mark.parametrize(("flags", "found"), [("--v_parameterization", "on"), ("", "auto")])
+def test_a_schedule_without_terminal_signal_is_for_models_that_predict_v(flags: str, found: str) -> None:
+    made = imported(f"python sdxl_train_network.py --zero_terminal_snr --vae own.safetensors {flags}")
+    assert value(made, "model.zero_terminal_snr") == found
+    assert heading(made, "--zero_terminal_snr") == ("taken" if flags else "unsupported")
+    assert value(made, "model.vae") == "own.safetensors"
+
+
 def test_an_optimizer_with_one_rate_gets_one() -> None:
     made = imported({"optimizer": "prodigy", "unet_lr": 1.0, "text_encoder_lr": 0.5})
     assert value(made, "training.text_encoder_learning_rate") == 1.0
