@@ -113,6 +113,7 @@ def decide(case: Case) -> Mapping[str, Verdict]:
     named = dict.fromkeys(("LoRA_type", "algo", "network_module"), verdict)
     if by_algo:
         named["network_module"] = skip("decided_by", name="algo")
+    named |= _lycoris(case)
     if whole:
         return {**named, **_whole_matrix(case)}
     return {**named, **_sizes(case, net)}
@@ -121,6 +122,38 @@ def decide(case: Case) -> Mapping[str, Verdict]:
 def _type(net: Net) -> Verdict:
     to = {"adapter.type": net.found}
     return take(to) if net.is_same else lack("adapter", to, adapter=ADAPTERS[net.found].label)
+
+
+def _lycoris(case: Case) -> dict[str, Verdict]:
+    """What only LyCORIS's kinds have."""
+    found = {"LyCORIS_preset": _preset(case.words("LyCORIS_preset").lower())}
+    if case.on("rank_dropout_scale"):
+        found["rank_dropout_scale"] = stays(say("kohya_dropout_scaled"))
+    elif case.gives("rank_dropout_scale"):
+        unlike = bool(case.number("rank_dropout"))
+        found["rank_dropout_scale"] = lack("dropout_scaled") if unlike else stays(say("kohya_off"))
+    if case.on("dora_wd"):
+        found["dora_wd"] = take({"adapter.decompose": True}, say("kohya_dora_axis"))
+    elif case.gives("dora_wd"):
+        found["dora_wd"] = take({"adapter.decompose": False})
+    if case.gives("wd_on_output"):
+        unlike = case.on("dora_wd") and case.on("wd_on_output")
+        found["wd_on_output"] = lack("dora_axis") if unlike else stays(say("kohya_off"))
+    return found
+
+
+# LyCORIS's "attn-mlp" is, despite its name, everything in the transformers.
+SAME_LAYERS = types.MappingProxyType({"attn-mlp": "linear", "attn-only": "attention"})
+NEAR_LAYERS = types.MappingProxyType({"full-lin": "linear", "unet-transformer-only": "linear"})
+"""The layers that LyCORIS's presets choose, as the choice here that is the same or the nearest."""
+
+
+def _preset(name: str) -> Verdict:
+    if not name or name == "full":
+        return stays(say("kohya_all_layers" if name else "kohya_was_empty"))
+    if name in SAME_LAYERS:
+        return take({"adapter.targets": SAME_LAYERS[name]})
+    return lack("near_layers", {"adapter.targets": NEAR_LAYERS[name]}) if name in NEAR_LAYERS else lack("all_layers")
 
 
 def _whole_matrix(case: Case) -> dict[str, Verdict]:

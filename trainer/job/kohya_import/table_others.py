@@ -47,6 +47,7 @@ MEANINGLESS = (
     *_rows("kohya_gui", "model_list save_as save_as_bool headless folders output_config reg_factor"),
     *_rows("prepare", "caption_metadata_filename latent_metadata_filename full_path generate_caption_database"),
     *_rows("prepare", "generate_image_buckets create_caption use_latent_files train_dir in_json metadata_cache"),
+    Row("bypass_mode", why="same_sum", only="lycoris"),
     *_rows("tokens", "no_token_padding tokenizer_cache_dir"),
 )
 
@@ -70,19 +71,15 @@ LACKING = (
     Row("blocks_to_swap", off=(0,), why="not_swapped", lacks=True),
     Row("block_lr", why="one_rate", lacks=True),
     # ---- adapter ----
-    Row("LyCORIS_preset preset", off=("full",), why="all_layers", lacks=True, only="lycoris"),
-    Row("bypass_mode", off=(False,), why="plain", lacks=True, only="lycoris"),
     Row("use_cp", off=(False,), why="plain", lacks=True, only="lycoris"),
     Row("use_tucker", off=(False,), why="plain", lacks=True, only="lycoris"),
     Row("use_scalar", off=(False,), why="plain", lacks=True, only="lycoris"),
-    Row("rank_dropout_scale", off=(False,), why="plain", lacks=True, only="lycoris"),
     Row("train_norm", off=(False,), why="plain", lacks=True, only="lycoris"),
     Row("decompose_both", off=(False,), why="plain", lacks=True, only="lokr"),
     Row("constrain constraint", off=(0,), why="plain", lacks=True, only="oft"),
     Row("rescaled", off=(False,), why="plain", lacks=True, only="oft"),
     Row("train_on_input", off=(True,), why="plain", lacks=True, only="ia3"),
     Row("unit block_size", off=(1,), why="plain", lacks=True, only="dylora"),
-    Row("wd_on_output wd_on_out", off=(False,), why="plain", lacks=True),
     Row("train_lora_ggpo", off=(False,), why="plain", lacks=True),
     Row("ggpo_sigma", off=(0.03,), why="plain", lacks=True, only="ggpo"),
     Row("ggpo_beta", off=(0.01,), why="plain", lacks=True, only="ggpo"),

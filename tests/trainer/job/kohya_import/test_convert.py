@@ -214,6 +214,47 @@ def test_convolutions_only_count_where_the_adapter_has_them() -> None:
     assert (lycoris.job.adapter.type, lycoris.job.adapter.dropout) == ("locon", 0.1)
 
 
+@pytest.mark.parametrize(
+    ("preset", "under", "targets"),
+    [
+        ("full", "default", "auto"),
+        ("attn-mlp", "taken", "linear"),
+        ("attn-only", "taken", "attention"),
+        ("full-lin", "unsupported", "linear"),
+        ("unet-transformer-only", "unsupported", "linear"),
+        ("unet-convblock-only", "unsupported", "auto"),
+        ("my own.toml", "unsupported", "auto"),
+    ],
+)
+def test_lycoris_presets_choose_the_layers(preset: str, under: str, targets: str) -> None:
+    made = imported({"LoRA_type": "LyCORIS/LoHa", "LyCORIS_preset": preset})
+    assert (heading(made, "LyCORIS_preset"), value(made, "adapter.targets")) == (under, targets)
+    other = imported({"LoRA_type": "Standard", "LyCORIS_preset": preset})
+    assert heading(other, "LyCORIS_preset") in ("meaningless", "default")
+    assert value(other, "adapter.targets") == "auto"
+
+
+def test_what_lycoris_has_besides_is_taken_over() -> None:
+    made = imported(
+        "--network_module lycoris.kohya --network_args algo=lokr factor=8 full_matrix=True dora_wd=True rs_lora=True "
+        "rank_dropout=0.1 module_dropout=0.2 rank_dropout_scale=True wd_on_output=True bypass_mode=True"
+    )
+    adapter = made.job.adapter
+    assert (adapter.type, adapter.factor, adapter.full_matrix, adapter.decompose) == ("lokr", 8, True, True)
+    assert (adapter.rank_stabilised, adapter.rank_dropout, adapter.module_dropout) == (True, 0.1, 0.2)
+    under = {one.key: one.verdict.heading for one in made.lines}
+    assert under["dora_wd"] == "taken"
+    assert "columns" in next(one for one in made.lines if one.key == "dora_wd").verdict.why
+    assert (under["rank_dropout_scale"], under["wd_on_output"]) == ("default", "unsupported")
+    assert under["bypass_mode"] == "meaningless"
+
+
+def test_rank_dropout_that_is_not_scaled_is_said_to_be() -> None:
+    for dropout, under in ((0.1, "unsupported"), (0, "default")):
+        given = {"LoRA_type": "LyCORIS/LoHa", "rank_dropout": dropout, "rank_dropout_scale": False}
+        assert heading(imported(given), "rank_dropout_scale") == under
+
+
 def test_an_alpha_of_0_is_the_rank() -> None:
     assert value(imported(MODERN), "adapter.alpha") == 16
 
