@@ -63,7 +63,7 @@ class Form:
             self.tabs[path] = self._tab
 
     def browsable(self, path: str, kind: str) -> None:
-        """Gives the text field of `path` a button that fills it from the file browser; `kind` is folder or model."""
+        """Gives the text field of `path` a button that fills it from the file browser; `kind` as in browse.listing."""
         button = gr.Button(say("browser.open"), render=False)
         button.click(None, None, None, js=f"() => atelier.browse('{path}', '{kind}')")
         self.widgets[path].buttons = [button]

@@ -26,8 +26,8 @@ def wrong_with(job: Job) -> list[str]:
     """Everything that forbids the training, in a sentence each."""
     base = describe(job.model.base, job.model.family)
     errors = [problem.sentence for problem in make_plan(job).problems if problem.level == "error"]
-    files = [job.adapter.start_from, *(lora_files.weighted(text)[0] for text in job.model.base_loras)]
-    loras = filter(None, (lora_files.problem(name, job.model.family) for name in files if name))
+    faults = lora_files.faults(job.adapter.start_from, job.model.base_loras, job.model.family)
+    loras = [sentence for _, sentence in faults]
     return [*([base.problem] if base.problem else []), *loras, *errors]
 
 

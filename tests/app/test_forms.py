@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import gradio as gr
 import pytest
 
-from app import main, plans, shelf
+from app import bar, main, plans, shelf
 from app.forms import Form
 from trainer.job import fields, presets
 from trainer.job.fields import Message
@@ -120,3 +120,43 @@ def test_a_job_that_is_partly_wrong_still_has_a_plan() -> None:
     job, wrong = plans.possible_job(values)
     assert (job.training.epochs, job.dataset.folder, job.adapter.rank) == (4, "x", Job().adapter.rank)
     assert {message.path for message in wrong} == {"adapter.rank", "training.optimizer_args"}
+
+
+@pytest.mark.parametrize("typed", ["8, 4, 2", "8\n4\n2", "８，４，２", "8 4 2"])
+def test_numbers_by_block_are_typed_as_people_write_them(form: Form, typed: str) -> None:
+    values = dict(zip(form.widgets, form.fill(Job()), strict=True))
+    values["adapter.block_ranks"] = typed
+    job = form.job(list(values.values()))
+    assert job.adapter.block_ranks == [8, 4, 2]
+    assert dict(zip(form.widgets, form.fill(job), strict=True))["adapter.block_ranks"] == "8, 4, 2"
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "text"),
+    [
+        ("adapter.block_ranks", "8, 4", "write 3 or 25 of them"),
+        ("adapter.block_alphas", "8, 4, x", "must be a number"),
+        ("training.block_learning_rates", "1, 1, 1, 1", "write 3 or 25 of them"),
+        ("model.base_loras", "a.safetensors=nan", "the weight is no number"),
+    ],
+)
+def test_what_is_wrong_with_a_list_stands_at_its_field(form: Form, path: str, typed: str, text: str) -> None:
+    values = dict(zip(form.widgets, form.fill(Job()), strict=True))
+    values[path] = typed
+    _, wrong = plans.possible_job(form.values(list(values.values())))
+    assert [message.path for message in wrong] == [path]
+    assert text in wrong[0].text
+    at = list(form.widgets).index(path)
+    assert not form.at_fields(wrong)[at]["is_valid"]
+
+
+def test_a_lora_file_that_cannot_be_used_is_named_at_its_field_before_the_start(
+    form: Form, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "no-lora.safetensors").write_bytes(b"")
+    values = dict(zip(form.widgets, form.fill(Job()), strict=True))
+    values["adapter.start_from"] = str(tmp_path / "missing.safetensors")
+    values["model.base_loras"] = f"{tmp_path / 'no-lora.safetensors'}=0.5"
+    said = {message.path: message.text for message in bar._faults(form, list(values.values()))}
+    assert "does not exist" in said["adapter.start_from"]
+    assert "0 bytes" in said["model.base_loras"]

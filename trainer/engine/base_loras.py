@@ -24,10 +24,9 @@ def check(job: Job, begins: bool) -> None:
 
     Only a training that `begins` needs the file that it starts from.
     """
-    files = [lora_files.weighted(text)[0] for text in job.model.base_loras]
-    for name in (job.adapter.start_from if begins else "", *files):
-        if name and (reason := lora_files.problem(name, job.model.family)):
-            raise Trouble("lora_unusable", reason=reason)
+    start_from = job.adapter.start_from if begins else ""
+    for _, reason in lora_files.faults(start_from, job.model.base_loras, job.model.family):
+        raise Trouble("lora_unusable", reason=reason)
 
 
 def opened(name: str, family: str) -> LoraFile:

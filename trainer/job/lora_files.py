@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from trainer.job.facts import FAMILIES
 from trainer.job.header import Entry, read_header
@@ -23,6 +23,14 @@ def weighted(text: str) -> tuple[str, float]:
         return (path, float(number)) if separator and path else (text, 1.0)
     except ValueError:
         return text, 1.0
+
+
+def faults(start_from: str, base_loras: Sequence[str], family: str) -> Iterator[tuple[str, str]]:
+    """What `problem` says of each file that a job names, with the path of the setting that names it."""
+    named = [("adapter.start_from", start_from), *(("model.base_loras", weighted(text)[0]) for text in base_loras)]
+    for path, name in named:
+        if name and (found := problem(name, family)):
+            yield path, found
 
 
 def problem(name: str, family: str) -> str:
