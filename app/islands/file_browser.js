@@ -5,6 +5,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const find = name => element.querySelector("." + name);
   const FOLDER = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M2.5 5.5v10h15v-8h-8l-2-2z"/></svg>';
   const FILE = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M5 2.5h6.5l3.5 3.5v11.5H5zM11.5 2.5V6H15"/></svg>';
+  const FILES_ONLY = ["lora", "checkpoint"];
   let kind = "folder";
   let target = null;
   let chosen = "";
@@ -46,14 +47,16 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
       ...found.files.map(item => entry(FILE, item, item.size, event => pick(event, item.path))));
     find("entries").scrollTop = 0;
     const empty = !found.folders.length && !found.files.length;
-    find("message").textContent = found.message || (found.pictures ? say("here", {pictures: pictures(found.pictures)}) : empty ? say("empty") : "");
-    choose(found.path);
+    const onlyFiles = FILES_ONLY.includes(kind);
+    const here = onlyFiles ? "" : found.pictures ? say("here", {pictures: pictures(found.pictures)}) : empty ? say("empty") : "";
+    find("message").textContent = found.message || (onlyFiles && empty ? say("no_files") : here);
+    choose(onlyFiles ? "" : found.path);
   }
 
   async function show(path) {
     const found = await server.listing({path, kind});
     draw(found);
-    (find("entries").querySelector("button") ?? find("choose")).focus();
+    (find("entries").querySelector("button") ?? find(chosen ? "choose" : "cancel")).focus();
   }
 
   function close() { dialog.close(); }

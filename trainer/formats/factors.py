@@ -29,8 +29,8 @@ class Factors:
         rank = self.down.shape[0]
         alpha = float(rank) if alpha is None else alpha
         root = (rank / alpha) ** 0.5
-        up = (self.up * root).reshape(self.shape[0], rank, *[1] * (len(self.shape) - 2))
-        down = (self.down * root).reshape(rank, *self.shape[1:])
+        up, down = (self.up, self.down) if root == 1 else (self.up * root, self.down * root)
+        up, down = up.reshape(self.shape[0], rank, *[1] * (len(self.shape) - 2)), down.reshape(rank, *self.shape[1:])
         tensors = {"lora_down": down.contiguous(), "lora_up": up.contiguous()}
         return LoraLayer(name, types.MappingProxyType(tensors), alpha)
 

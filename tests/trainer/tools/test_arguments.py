@@ -1,6 +1,7 @@
 """What all tools have in common on the command line: help, refusals in one sentence, and no file ever overwritten."""
 
 import pathlib
+import signal
 
 import pytest
 import torch
@@ -207,3 +208,13 @@ def test_a_full_disk_leaves_nothing(
         assert done.status == 2
         assert "No space left on device" in done.errors
         assert not list(files["OUT"].parent.iterdir())
+
+
+def test_one_that_is_ended_while_it_writes_leaves_nothing(
+    files: dict[str, pathlib.Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: signal.raise_signal(signal.SIGTERM))
+    done = trainer(capsys, *filled(("convert", "LORA", "OUT"), files))
+    assert done.status == 128 + signal.SIGTERM
+    assert not list(files["OUT"].parent.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
