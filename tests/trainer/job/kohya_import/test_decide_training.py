@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.job.kohya_import.inputs import heading, imported, value
+from trainer.job.fields import specs
 
 # ---- the length ----
 
