@@ -12,7 +12,14 @@ from trainer.formats.stranger import LoraFile
 COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS = "ComfyUI", "Forge", "A1111", "diffusers", "sd-scripts"
 PROGRAMS = (COMFY, FORGE, A1111, DIFFUSERS, SD_SCRIPTS)
 _PARTLY = frozenset(
-    {"reader_text_names", "reader_alphas", "reader_lokr_tucker", "reader_dora_lost", "reader_dora_other"}
+    {
+        "reader_text_names",
+        "reader_alphas",
+        "reader_lokr_tucker",
+        "reader_dora_lost",
+        "reader_dora_old",
+        "reader_dora_other",
+    }
 )
 
 
@@ -56,9 +63,11 @@ def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
         yield DIFFUSERS, "reader_mid"
         yield SD_SCRIPTS, "reader_mid"
     if "dora" in kinds:
-        yield from ((program, "reader_dora_lost") for program in (A1111, DIFFUSERS, SD_SCRIPTS))
-    if any(layer.is_dora and not layer.norms_inputs for layer in file.layers.values()):
-        yield from ((program, "reader_dora_other") for program in (COMFY, FORGE))
+        columns = all(layer.norms_inputs for layer in file.layers.values() if layer.is_dora)
+        yield A1111, "reader_dora_old" if columns else "reader_dora_lost"
+        yield from ((program, "reader_dora_lost") for program in (DIFFUSERS, SD_SCRIPTS))
+        if not columns:
+            yield from ((program, "reader_dora_other") for program in (COMFY, FORGE))
 
 
 def _has(file: LoraFile, kind: str) -> bool:

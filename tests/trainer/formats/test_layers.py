@@ -105,6 +105,15 @@ def test_lokr_in_tucker_form() -> None:
     assert one.delta()[5, 7].allclose(first[1, 1] * tucker(core, a, b)[1, 2], atol=1e-5)
 
 
+@pytest.mark.parametrize(("scale_shape", "axis"), [((8, 1, 1, 1), 0), ((1, 5, 1, 1), 1)])
+def test_dora_sets_the_norms_of_a_convolution(scale_shape: tuple[int, ...], axis: int) -> None:
+    scale, weight = random(*scale_shape).abs(), random(8, 5, 3, 3)
+    plain = made.lora(made.CONV, 8, (5, 3, 3), 4, 2.0)
+    changed = layer(made.CONV, {**plain.tensors, "dora_scale": scale}, 2.0).changed(weight, 1.0)
+    norms = changed.movedim(axis, 0).flatten(1).norm(dim=1)
+    assert torch.allclose(norms, scale.flatten(), atol=1e-5)
+
+
 @pytest.mark.parametrize(("scale_shape", "axis"), [((6, 1), 1), ((1, 5), 0)])
 def test_dora_sets_the_norms(scale_shape: tuple[int, int], axis: int) -> None:
     scale, weight = random(*scale_shape).abs(), random(6, 5)

@@ -30,7 +30,8 @@ KINDS: dict[str, tuple[dict[str, Tensor], set[str]]] = {
     "loha": ({f"hada_w{n}_{s}": ONES for n in (1, 2) for s in "ab"}, {COMFY, FORGE, A1111}),
     "lokr": (LOKR, {COMFY, FORGE, A1111}),
     "lokr in Tucker form": (TUCKER, {A1111}),
-    "dora": ({"lora_down": ONES, "lora_up": ONES, "dora_scale": ONES[:, :1]}, set()),
+    "dora with the norms of rows": ({"lora_down": ONES, "lora_up": ONES, "dora_scale": ONES[:, :1]}, set()),
+    "dora with those of columns": ({"lora_down": ONES, "lora_up": ONES, "dora_scale": ONES[:1]}, {COMFY, FORGE}),
 }  # fmt: skip
 
 
