@@ -27,7 +27,6 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers, disable_progre
 
 from trainer.job.base_model import describe, problem_with
 from trainer.job.detect import Detected, of_file, of_folder
-from trainer.job.facts import FAMILIES
 from trainer.job.header import Entry, Header
 from trainer.job.hub_names import HubName, hub_name
 from trainer.job.model_files import checkpoints, needed, single_file
@@ -154,6 +153,8 @@ def _choose(name: HubName, files: Mapping[str, int]) -> tuple[str, ...]:
     if "model_index.json" in files:
         found = needed(files)
         if found.missing:
+            if "unet/config.json" not in files:
+                _refuse_other_kinds(_kind_of_model(name.repository), name, "")
             raise Trouble("hub_incomplete", repository=name.repository, missing=", ".join(found.missing))
         return found.files
     if file := single_file(files):
@@ -181,13 +182,18 @@ def _here(plan: Plan, file: str) -> int:
 
 def _check_kind(plan: Plan, name: HubName, family: str) -> None:
     """Raises Trouble before gigabytes are fetched of what cannot be trained."""
-    if len(plan.files) > 1:
-        detected = of_folder(pathlib.Path(hf_hub_download(plan.repository, "model_index.json")).parent)
-    else:
-        detected = _kind_of_file(plan)
+    detected = _kind_of_model(plan.repository) if len(plan.files) > 1 else _kind_of_file(plan)
+    _refuse_other_kinds(detected, name, family)
+
+
+def _refuse_other_kinds(detected: Detected | None, name: HubName, family: str) -> None:
     problem = problem_with(detected, name.repository, family) if detected else ""
     if problem:
-        raise Trouble("model_load", base=name.repository, reason=problem, family=FAMILIES[family].label)
+        raise Trouble("hub_other_kind", reason=problem)
+
+
+def _kind_of_model(repository: str) -> Detected | None:
+    return of_folder(pathlib.Path(hf_hub_download(repository, "model_index.json")).parent)
 
 
 def _kind_of_file(plan: Plan) -> Detected:

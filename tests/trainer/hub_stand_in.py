@@ -72,7 +72,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.hub.asked.append((self.command, path, *headers))
         about = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", path)
-        file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
+        file = re.fullmatch(r"/([^/]+/[^/]+)/(?:resolve/[^/]+|elsewhere)/(.+)", path)
         found = about or file
         if not found or found[1] not in self.hub.repositories:
             self._answer(404, {"X-Error-Code": "RepoNotFound"}, b'{"error": "Repository not found"}')
@@ -81,16 +81,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif about:
             self._answer(200, {"Content-Type": "application/json"}, _about(about[1], self.hub.repositories[about[1]]))
         elif file and file[2] in self.hub.repositories[file[1]]:
-            self._file(self.hub.repositories[file[1]][file[2]])
+            self._file(self.hub.repositories[file[1]][file[2]], f"/{file[1]}/elsewhere/{file[2]}")
         else:
             self._answer(404, {"X-Error-Code": "EntryNotFound"}, b"")
 
-    def _file(self, content: bytes) -> None:
-        headers = {
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
-            "X-Repo-Commit": COMMIT,
-            "Accept-Ranges": "bytes",
-        }
+    def _file(self, content: bytes, elsewhere: str) -> None:
+        etag = f'"{hashlib.sha256(content).hexdigest()}"'
+        headers = {"ETag": etag, "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        # Large files come from another host, as the hub's do.
+        if len(content) > BLOCK_BYTES and "/elsewhere/" not in self.path:
+            linked = {"X-Linked-ETag": etag, "X-Linked-Size": str(len(content))}
+            port = self.hub.address.rpartition(":")[2]
+            self._answer(302, {**headers, **linked, "Location": f"http://localhost:{port}{elsewhere}"}, b"")
+            return
         if self.hub.damaged and len(content) > BLOCK_BYTES:
             content = bytes(len(content))
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))

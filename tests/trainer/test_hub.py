@@ -110,14 +110,17 @@ def test_a_training_from_an_id_is_stopped_while_it_fetches_and_goes_on(
     hub.bytes_per_s, before = 0.0, len(hub.asked)
     assert trainer("resume", run.path, given).wait(timeout=120) == 0
     assert told(run, "finished")
-    went_on = [asked[2] for asked in hub.asked[before:] if asked[0] == "GET" and asked[1].endswith(WEIGHTS)]
+    went_on = [
+        asked[2] for asked in hub.asked[before:] if asked[0] == "GET" and asked[1].endswith("elsewhere/" + WEIGHTS)
+    ]
     assert [int(asked.removeprefix("bytes=").rstrip("-")) >= 10**6 for asked in went_on] == [True]
     assert set(hub.fetched()) == {name for name in model if name not in ("README.md", "v1-5.ckpt")} - {
         "v1-5.safetensors",
         "vae/model.onnx",
         "text_encoder/model.fp16.safetensors",
     }
-    assert {asked[3] for asked in hub.asked} == {"Bearer hf_secretsecret"}
+    tokens = {("/elsewhere/" in asked[1], asked[3]) for asked in hub.asked}
+    assert tokens == {(False, "Bearer hf_secretsecret"), (True, "")}
     kept = [path for path in run.path.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
     assert kept == []
 
@@ -146,7 +149,11 @@ def test_a_killed_fetch_and_a_broken_connection_go_on_where_they_were(
     killed.wait()
     hub.bytes_per_s, hub.break_after_bytes, before = 0.0, 4 * 10**6, len(hub.asked)
     assert fetch(given, "user/one/a.safetensors", "user/one") == [["", "True"], ["", "True"]]
-    starts = [int(asked[2][6:-1]) for asked in hub.asked[before:] if asked[0] == "GET" and asked[2].endswith("-")]
+    starts = [
+        int(asked[2][6:-1])
+        for asked in hub.asked[before:]
+        if asked[0] == "GET" and "/elsewhere/" in asked[1] and asked[2].endswith("-")
+    ]
     assert len(starts) == 2
     assert 3 * 10**6 <= starts[0] < starts[1] < MANY_BYTES
     files = [path.read_bytes() for path in (tmp_path / "cache").rglob("a.safetensors")]
@@ -162,6 +169,7 @@ def test_what_cannot_be_fetched_is_said_in_a_sentence(hub: Hub, tmp_path: pathli
         "user/two": whole,
         "user/pickles": {"a.ckpt": b""},
         "user/flux": flux,
+        "user/bins": {"model_index.json": b"{}", "unet/config.json": b"{}"},
         "user/refiner": {"r.safetensors": refiner},
     }
     hub.gated = {"user/gated"}
@@ -171,8 +179,9 @@ def test_what_cannot_be_fetched_is_said_in_a_sentence(hub: Hub, tmp_path: pathli
         "user/two": ("hub_several", "for example user/two/a.safetensors"),
         "user/two/c.safetensors": ("hub_no_file", "has no file c.safetensors"),
         "user/pickles": ("hub_no_model", "neither a diffusers model nor"),
-        "user/flux": ("hub_incomplete", "unet/config.json"),
-        "user/refiner": ("model_load", "is the refiner of SDXL"),
+        "user/flux": ("hub_other_kind", "is a FLUX model"),
+        "user/bins": ("hub_incomplete", "unet/diffusion_pytorch_model.safetensors, vae/config.json"),
+        "user/refiner": ("hub_other_kind", "is the refiner of SDXL"),
     }
     found = fetch(environment(hub, tmp_path), *expected)
     for (base, (key, words)), (found_key, sentence) in zip(expected.items(), found, strict=True):

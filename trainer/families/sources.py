@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,15 @@ _SCHEDULE_KEYS = (
     "steps_offset",
     "timestep_spacing",
     "rescale_betas_zero_snr",
+)
+# Text encoders as older anime models name them (A1111, sd_models.py: checkpoint_dict_replacements_sd1), and those of
+# 2.x in the way of XL (ComfyUI, supported_models.py).
+_OLD_NAMES = (
+    (
+        re.compile(r"^(cond_stage_model\.transformer\.|conditioner\.embedders\.0\.transformer\.)(?!text_model\.)"),
+        r"\1text_model.",
+    ),
+    (re.compile(r"^conditioner\.embedders\.0\.model\."), "cond_stage_model.model."),
 )
 _BETAS = ("linear", "scaled_linear")
 _PREDICTIONS = ("epsilon", "v_prediction")
@@ -144,9 +154,15 @@ def _schedule(folder: str, subfolder: str = "scheduler") -> dict[str, Any]:
     return {**kept, "clip_sample": False, "set_alpha_to_one": False}
 
 
+def _usual_name(name: str) -> str:
+    for old, new in _OLD_NAMES:
+        name = old.sub(new, name, count=1)
+    return name
+
+
 def _from_file(path: pathlib.Path, model: Model, texts: Sequence[TextSource], dtype: torch.dtype) -> Loaded:
     configs = str(CONFIGS / model.family)
-    checkpoint = load_file(path)
+    checkpoint = {_usual_name(name): tensor for name, tensor in load_file(path).items()}
     text_encoders = tuple(
         create_diffusers_clip_model_from_ldm(
             text.model,

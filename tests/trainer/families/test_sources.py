@@ -65,6 +65,22 @@ def test_a_checkpoint_file_holds_what_was_put_in(tmp_path: pathlib.Path, small_c
         assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_the_names_of_older_anime_models_are_known(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    models = ldm.random_models(small_configs)
+    path = ldm.write(tmp_path / "small.safetensors", *models)
+    save_file({name.replace(".text_model.", "."): tensor for name, tensor in load_file(path).items()}, path)
+    found, expected = sources.load(Model(base=str(path)), TEXTS).text_encoders[0].state_dict(), models[2].state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_numbers_of_eight_bits_are_read(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
+    path = ldm.write(tmp_path / "small.safetensors", *ldm.random_models(small_configs))
+    small = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in load_file(path).items()}
+    save_file(small, path)
+    found = sources.load(Model(base=str(path)), TEXTS).unet.state_dict()["conv_in.weight"]
+    assert torch.equal(found, small["model.diffusion_model.input_blocks.0.0.weight"].float())
+
+
 def test_without_a_tokenizer_it_says_what_to_do(tmp_path: pathlib.Path, small_configs: pathlib.Path) -> None:
     path = ldm.write(tmp_path / "small.safetensors", *ldm.random_models(small_configs))
     with pytest.raises(Trouble, match="Leave Tokenizer empty"):
