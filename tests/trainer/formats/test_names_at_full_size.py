@@ -46,6 +46,12 @@ def components(family: str) -> tuple[Component, ...]:
     return (unet_component(unet.requires_grad_(False), 1e-4), *parts)
 
 
+@pytest.fixture(scope="module", params=MODELS)
+def untouched(request: pytest.FixtureRequest) -> tuple[str, tuple[Component, ...]]:
+    """A family and its models, for tests that put nothing into them."""
+    return request.param, components(request.param)
+
+
 def lora(row: Row) -> Iterator[tuple[str, tuple[int, ...]]]:
     rank, kernel = sizes(row)
     yield "lora_down.weight", (rank, row.inputs, *kernel)
@@ -123,23 +129,23 @@ def test_the_numbers_of_layers_are_those_counted_in_kohyas_files(family: str) ->
 
 
 @pytest.mark.parametrize("chosen", ["attention", "attention_mlp", "linear", "convolutions"])
-@pytest.mark.parametrize("family", MODELS)
-def test_the_choice_of_layers_at_full_size(family: str, chosen: str) -> None:
+def test_the_choice_of_layers_at_full_size(untouched: tuple[str, tuple[Component, ...]], chosen: str) -> None:
+    family, parts = untouched
     order = ("attention", "attention_mlp", "linear", "convolutions")
     wanted = order[: order.index(chosen) + 1]
     rows = [*golden.unet(MODELS[family]), *golden.texts(MODELS[family])]
     settings = Adapter(type="locon", targets=chosen)
     found = [
-        kohya.key(f"{part.name}.{place.path}", layout(family))
-        for part in components(family)
-        for place in places(part, settings)
+        kohya.key(f"{part.name}.{place.path}", layout(family)) for part in parts for place in places(part, settings)
     ]
     assert sorted(found) == sorted(row.name for row in rows if row.part in wanted)
 
 
-@pytest.mark.parametrize("family", MODELS)
-def test_a_stranger_finds_from_the_key_the_layer_it_was_written_for(family: str) -> None:
-    for part in components(family):
+def test_a_stranger_finds_from_the_key_the_layer_it_was_written_for(
+    untouched: tuple[str, tuple[Component, ...]],
+) -> None:
+    family, parts = untouched
+    for part in parts:
         for place in places(part, Adapter(type="locon")):
             name = f"{part.name}.{place.path}"
             assert from_kohya(kohya.key(name, layout(family))) == name

@@ -1,0 +1,21 @@
+"""What a person learns of an adapter before hours are spent on it: who will not read the file."""
+
+from trainer.check import plan_lines
+from trainer.job.fields import parse
+from trainer.job.remarks import remarks
+
+
+def test_what_everyone_reads_needs_no_remark() -> None:
+    for kind in ("lora", "locon"):
+        assert not remarks(parse({"adapter": {"type": kind, "rank_stabilised": True, "rank_dropout": 0.1}}))
+
+
+def test_who_does_not_read_a_kind_or_a_dora_is_named_in_the_plan_too() -> None:
+    for kind, label in (("loha", "LoHa"), ("lokr", "LoKr")):
+        found = remarks(parse({"adapter": {"type": kind}}))
+        assert len(found) == 1
+        assert found[0].startswith(label)
+        assert "not by diffusers and sd-scripts" in found[0]
+    job = parse({"adapter": {"type": "lora", "decompose": True}})
+    assert len(remarks(job)) == 1
+    assert "warning: " + remarks(job)[0] in list(plan_lines(job))
