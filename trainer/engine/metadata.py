@@ -19,11 +19,12 @@ from trainer.dataset.captions import tag_frequency
 from trainer.dataset.plan import Plan
 from trainer.dataset.scan import Scan, Subset
 from trainer.engine.modelspec import modelspec
-from trainer.engine.network import network_metadata
+from trainer.engine.network import learning_metadata, network_metadata
 from trainer.engine.sampling import Moment
 from trainer.engine.schedules import warmup_steps
 from trainer.formats.kohya import text
 from trainer.job.facts import FAMILIES
+from trainer.job.lora_files import weighted
 from trainer.job.settings import Job, Training
 
 
@@ -198,4 +199,13 @@ def _folders(subsets: Sequence[Subset]) -> dict[str, object]:
 
 
 def _network(job: Job, injected: Injected) -> Mapping[str, object]:
-    return {**network_metadata(job.adapter), "lora_atelier_layers": len(injected.layers)}
+    network = dict(network_metadata(job.adapter))
+    network["ss_network_args"] = {**network["ss_network_args"], **learning_metadata(job)}
+    bases = [f"{pathlib.PurePath(name).name}={weight:g}" for name, weight in map(weighted, job.model.base_loras)]
+    return {
+        **network,
+        "ss_scale_weight_norms": job.adapter.max_norm or None,
+        "lora_atelier_layers": len(injected.layers),
+        "lora_atelier_start_from": pathlib.PurePath(job.adapter.start_from).name,
+        "lora_atelier_base_loras": ", ".join(bases),
+    }

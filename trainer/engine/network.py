@@ -1,13 +1,15 @@
 """What the metadata of a LoRA file say of the adapter: the names that sd-scripts and LyCORIS would write for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from trainer.adapters.places import stored_alpha, targets
-from trainer.job.facts import ADAPTERS
-from trainer.job.settings import Adapter
+from trainer.job.blocks import spread
+from trainer.job.facts import ADAPTERS, FAMILIES
+from trainer.job.settings import Adapter, Job
 
 
-def network_metadata(adapter: Adapter) -> Mapping[str, object]:
+def network_metadata(adapter: Adapter) -> Mapping[str, Any]:
     """The keys `ss_network_…`.
 
     sd-scripts' own module knows LoRA and LoCon; the rest is called as LyCORIS does. Alphas are those of the file, so a
@@ -21,6 +23,29 @@ def network_metadata(adapter: Adapter) -> Mapping[str, object]:
         "ss_network_dropout": adapter.dropout or None,
         "ss_network_args": {**({} if own else _lycoris(adapter)), **_sizes(adapter), **_dropouts(adapter)},
     }
+
+
+def learning_metadata(job: Job) -> dict[str, str]:
+    """The network's arguments that sd-scripts has for how blocks are trained, and for LoRA+."""
+    count, adapter, training = FAMILIES[job.model.family].blocks, job.adapter, job.training
+    ranks = spread(adapter.block_ranks, count)
+    alphas = spread(adapter.block_alphas, count) or [adapter.alpha] * len(ranks)
+    stored = [stored_alpha(int(rank), alpha, adapter) for rank, alpha in zip(ranks, alphas, strict=False)]
+    found = {"block_dims": ranks, "block_alphas": stored or alphas, **_rates(training.block_learning_rates, count)}
+    plus = {"loraplus_lr_ratio": training.loraplus_ratio}
+    plus["loraplus_text_encoder_lr_ratio"] = training.loraplus_text_encoder_ratio
+    lists = {name: ",".join(f"{number:g}" for number in numbers) for name, numbers in found.items() if numbers}
+    return {**lists, **{name: f"{ratio:g}" for name, ratio in plus.items() if ratio}}
+
+
+def _rates(given: Sequence[float], count: int) -> dict[str, Sequence[float]]:
+    rates = spread(given, count)
+    # sd-scripts gives no rate to the embeddings and the last layers of SDXL, which it counts otherwise.
+    inner = rates[1:-1] if count == 23 else rates
+    side = 9 if count == 23 else 12
+    names = ("down_lr_weight", "mid_lr_weight", "up_lr_weight")
+    parts = (inner[:side], inner[side : len(inner) - side], inner[len(inner) - side :])
+    return dict(zip(names, parts, strict=True)) if rates else {}
 
 
 def _sizes(adapter: Adapter) -> dict[str, str]:

@@ -32,6 +32,16 @@ def of_block(values: Sequence[float], block: Block | None) -> float | None:
     return values[block.side if len(values) == SIDES else block.number]
 
 
+def spread(values: Sequence[float], count: int) -> tuple[float, ...]:
+    """The number of each of `count` blocks; none where none are given."""
+    if len(values) != SIDES:
+        return tuple(values)
+    # Of 23, the embeddings are counted with the down part and the last layers with the up part.
+    middle = 1 if count == 25 else 3
+    side = (count - middle) // 2
+    return (*[values[0]] * side, *[values[1]] * middle, *[values[2]] * side)
+
+
 def check_length(field: str, title: str, values: Sequence[float], family: str) -> None:
     """Raises the error to be shown at `field` when there are neither 0, 3 nor as many numbers as the family has."""
     count = FAMILIES[family].blocks

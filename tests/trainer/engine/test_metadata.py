@@ -44,7 +44,7 @@ DOES_NOT_APPLY = {
     "ss_fp8_base ss_fp8_base_unet": "the base model is never held in 8 bits",
     "ss_color_aug ss_face_crop_aug_range": "pictures are not changed in these ways",
     "ss_resize_interpolation": "there is one way to scale pictures",
-    "ss_zero_terminal_snr ss_scale_weight_norms": "there is no such setting",
+    "ss_zero_terminal_snr": "there is no such setting",
 }
 
 
@@ -204,3 +204,12 @@ def test_how_far_pictures_are_from_their_buckets_is_said() -> None:
     about = About(job, found, make_plan(job, found), "epsilon", 0.0, 1, 1, 1, "A", dict)
     info = json.loads(metadata(about, Injected({}, {}), Moment(1, 2))["ss_bucket_info"])
     assert info["mean_img_ar_error"] == pytest.approx(0.5)
+
+
+def test_the_files_that_it_began_with_are_named_without_their_folders() -> None:
+    model = {"base_loras": ["/private/place/a.safetensors=0.5", "b.safetensors"]}
+    values = said(model=model, adapter={"start_from": "/private/place/c.safetensors", "max_norm": 1})
+    assert values["lora_atelier_base_loras"] == "a.safetensors=0.5, b.safetensors=1"
+    assert values["lora_atelier_start_from"] == "c.safetensors"
+    assert values["ss_scale_weight_norms"] == "1.0"
+    assert not [value for value in values.values() if "private" in value]

@@ -172,3 +172,17 @@ def test_a_file_for_a_model_of_another_size_or_family_is_refused(
     other = made.file(tmp_path / "sd2.safetensors", names)
     with pytest.raises(Trouble, match=r"is a LoRA for Stable Diffusion 2\.x, but this training is for Stable"):
         begun(tmp_path, tiny_model, other)
+
+
+def test_sdxl_begins_with_a_file_and_with_another_in_its_base(tmp_path: pathlib.Path, tiny_sdxl: pathlib.Path) -> None:
+    model = {"base": str(tiny_sdxl), "family": "sdxl"}
+    (tmp_path / "first").mkdir()
+    first, _ = carried_out(job_for(tmp_path / "first", tiny_sdxl, {"rank": 2, "alpha": 1}, LEARNED, model=model))
+    file = first.weights / "tiny.safetensors"
+    adapter = {"rank": 4, "alpha": 4, "start_from": str(file)}
+    plain, seen = carried_out(job_for(tmp_path, tiny_sdxl, adapter, NEXT_TO_NOTHING, model=model))
+    assert made.largest_error(open_lora(plain.weights / "tiny.safetensors").layers, open_lora(file).layers) < 1e-6
+    with_base = {**model, "base_loras": [f"{file}=2"]}
+    other, seen_too = carried_out(job_for(tmp_path, tiny_sdxl, adapter, LEARNED, model=with_base))
+    assert not [event for event in (*seen, *seen_too) if isinstance(event, events.Warned)]
+    assert not equal(final(plain), final(other))
