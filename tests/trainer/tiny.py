@@ -78,6 +78,11 @@ def sdxl(folder: pathlib.Path, **schedule: Any) -> pathlib.Path:
     tokenizer(folder / "tokenizer_2", pad_token="!")
     CLIPTextModel(text_config(vocabulary, 16)).save_pretrained(folder / "text_encoder")
     CLIPTextModelWithProjection(text_config(vocabulary, 24)).save_pretrained(folder / "text_encoder_2")
+    return sdxl_without_models(folder, **schedule)
+
+
+def sdxl_without_models(folder: pathlib.Path, **schedule: Any) -> pathlib.Path:
+    """What such a folder holds besides models and tokenizers."""
     EulerDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,

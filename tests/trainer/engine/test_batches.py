@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 
 from tests.trainer import tiny
-from trainer.dataset.plan import epoch_batches
+from trainer.dataset.found import Picture
+from trainer.dataset.plan import Item, epoch_batches
 from trainer.dataset.scan import Scan, scan
 from trainer.engine import batches, device
+from trainer.engine.batches import frame
 from trainer.engine.cache import Encoder
-from trainer.families.base import family
+from trainer.families.base import Frame, family
 from trainer.job.settings import Job
 
 
@@ -61,6 +63,15 @@ def test_everything_that_chance_may_show_is_encoded(
         for number, one in enumerate(supplies.pictures.values())
         for other in list(supplies.pictures.values())[:number]
     )
+
+
+@pytest.mark.parametrize(
+    ("crop", "flip", "left"), [(0.0, False, 0), (0.5, False, 16), (1.0, False, 32), (0.0, True, 32), (1.0, True, 0)]
+)
+def test_a_frame_is_what_is_cut_out_of_the_scaled_picture(crop: float, flip: bool, left: int) -> None:
+    """192 × 128 is scaled to 96 × 64 and cut to 64 × 64; a mirrored picture is cut on its other side."""
+    item = Item(Picture(pathlib.Path("a.png"), 192, 128, ""), (64, 64), "", flip, crop)
+    assert frame(item) == Frame((192, 128), (left, 0), (64, 64))
 
 
 @pytest.mark.parametrize("kind", ["alpha", "folder"])

@@ -91,6 +91,26 @@ def test_stopped_and_resumed_ends_in_the_same_bits(
     assert not equal(final(whole), load_file(parts.path / seen[-1].file))
 
 
+@pytest.mark.parametrize("text_encoder", [True, False])
+def test_two_text_encoders_are_resumed_in_the_same_bits(
+    tmp_path: pathlib.Path, tiny_sdxl: pathlib.Path, text_encoder: bool
+) -> None:
+    tiny.pictures(tmp_path / "data", 2)
+    job = job_for(
+        tmp_path,
+        tiny_sdxl,
+        model={"family": "sdxl", "base": str(tiny_sdxl)},
+        training={"batch_size": 2, "epochs": 2, "text_encoder": text_encoder, "text_encoder_2_learning_rate": 0.02},
+        output=EXACT,
+        dataset={"random_crop": True, "flip": True, "buckets": False, "resolution": 64},
+    )
+    whole, _ = carried_out(job)
+    parts, _ = carried_out(job, 1)
+    told(job, parts)
+    assert equal(final(whole), final(parts))
+    assert {name.split("_")[1] for name in final(whole)} == ({"unet", "te1", "te2"} if text_encoder else {"unet"})
+
+
 def test_all_that_chance_decides_is_the_same_after_a_stop(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
     chance = {
         "shuffle_captions": True,

@@ -304,6 +304,32 @@ def of_full_size() -> dict[str, nn.Module]:
         }
 
 
+@pytest.mark.full_size
+def test_a_step_at_full_size(tmp_path: pathlib.Path) -> None:
+    for name, model in of_full_size().items():
+        model.bfloat16().to_empty(device="cpu")
+        for tensor in model.state_dict().values():
+            tensor.normal_(std=0.02) if tensor.is_floating_point() else tensor.copy_(torch.arange(77))
+        model.save_pretrained(tmp_path / "model" / name)
+        model.to_empty(device="meta")
+    base = tiny.sdxl_without_models(tmp_path / "model")
+    clip("").save_pretrained(base / "tokenizer")
+    clip("", "!").save_pretrained(base / "tokenizer_2")
+    tiny.pictures(tmp_path / "data", 1, (256, 256))
+    changes = {
+        "model": {"family": "sdxl", "base": str(base)},
+        "dataset": {"resolution": 256},
+        "training": {"steps": 1, "epochs": 0, "precision": "bf16", "gradient_checkpointing": True},
+        "adapter": {"rank": 4, "alpha": 4},
+    }
+    run = folder.create(tmp_path / "out", "tiny")
+    told: list[events.Event] = []
+    train(tiny.job(tmp_path, base, changes), run, told.append)
+    assert isinstance(told[-1], events.Finished)
+    names = load_file(run.path / told[-1].file)
+    assert sum(name.endswith(".alpha") for name in names) == 722 + 72 + 192
+
+
 def test_at_full_size_there_are_as_many_parameters_and_layers_as_published() -> None:
     """As many layers as sd-scripts adapts: 722 of the UNet, 66 more with convolutions, 72 and 192 of the encoders."""
     models = of_full_size()
