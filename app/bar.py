@@ -14,7 +14,7 @@ from app import jobs, live, moving_in, plans, shelf
 from app.forms import Form
 from app.words import say
 from trainer.dataset.scan import scan
-from trainer.job import base_model, fields, lora_files, presets
+from trainer.job import base_model, fields, lora_files, presets, vae_files
 from trainer.job.fields import Invalid, Message
 from trainer.job.kohya_import.read import MAX_BYTES
 from trainer.job.settings import Job
@@ -248,7 +248,8 @@ def _faults(form: Form, given: Sequence[Any]) -> tuple[Message, ...]:
     """All that keeps the job from being started, each at its setting."""
     job, wrong = plans.possible_job(form.values(given))
     base = base_model.describe(job.model.base, job.model.family).problem
-    found = [Message("model.base", base)] if base else []
+    vae = vae_files.problem(job.model.vae)
+    found = [Message(path, text) for path, text in (("model.base", base), ("model.vae", vae)) if text]
     loras = lora_files.faults(job.adapter.start_from, job.model.base_loras, job.model.family)
     found += [Message(path, text) for path, text in loras]
     found += plans.data_errors(scan(job.dataset), job)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from trainer.dataset.plan import make_plan
 from trainer.dataset.scan import scan
-from trainer.job import lora_files, presets
+from trainer.job import lora_files, presets, vae_files
 from trainer.job.base_model import describe
 from trainer.job.facts import FAMILIES
 from trainer.job.fields import Invalid, parse, with_sets
@@ -28,7 +28,7 @@ def wrong_with(job: Job) -> list[str]:
     errors = [problem.sentence for problem in make_plan(job).problems if problem.level == "error"]
     faults = lora_files.faults(job.adapter.start_from, job.model.base_loras, job.model.family)
     loras = [sentence for _, sentence in faults]
-    return [*([base.problem] if base.problem else []), *loras, *errors]
+    return [*filter(None, (base.problem, vae_files.problem(job.model.vae))), *loras, *errors]
 
 
 def plan_lines(job: Job) -> Iterator[str]:

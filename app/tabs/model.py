@@ -22,6 +22,7 @@ def build(form: Form) -> None:
         goal = parts.note()
         form.rest("output")
     form.browsable("model.base", "model")
+    form.browsable("model.vae", "model")
     form.browsable("adapter.start_from", "lora")
     form.browsable("output.folder", "folder")
     form.follow("model.family", "model.base", family_of)

@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from trainer.families.latent_diffusion import ZERO_SNR, Loaded
 from trainer.families.tokenizers import clip
+from trainer.job import vae_files
 from trainer.job.base_model import BaseModel, describe
 from trainer.job.facts import FAMILIES
 from trainer.job.settings import Model
@@ -90,6 +91,8 @@ def _told_by_file(base: BaseModel) -> dict[str, Any]:
 def _own_vae(model: Model, usual: AutoencoderKL) -> AutoencoderKL:
     """The VAE that takes the place of the `usual` one. Raises Trouble."""
     label = FAMILIES[model.family].label
+    if problem := vae_files.problem(model.vae):
+        raise Trouble("vae_load", vae=model.vae, reason=problem, family=label)
     try:
         found = _vae(model)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

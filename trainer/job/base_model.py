@@ -14,6 +14,7 @@ from trainer.job.trouble import Refused
 from trainer.job.words import say
 
 STARTER = pathlib.Path(__file__).parents[1] / "starter" / "model"
+_STARTER = Detected("sd15")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,8 @@ class BaseModel:
 def describe(base: str, family: str) -> BaseModel:
     """What `base` refers to, and whether it fits `family` ("": any) as far as its config or file header tells."""
     if base == "starter":
-        return BaseModel("starter", STARTER, say("base_starter"))
+        problem = problem_with(_STARTER, base, family)
+        return BaseModel("starter", STARTER, say("base_starter"), problem, _STARTER.family)
     # os.path answers where pathlib raises: an unknown ~user, a name that is too long, a folder that may not be read.
     path = pathlib.Path(os.path.expanduser(base))
     if os.path.isdir(path):

@@ -119,3 +119,8 @@ def test_a_folder_is_told_by_its_configs(tmp_path: pathlib.Path) -> None:
     found = describe(str(tmp_path), "sd2")
     assert found.text == "Diffusers folder: Stable Diffusion 2.x, v prediction, zero terminal SNR, fp16, 0.0 MB"
     assert (found.family, found.prediction, found.zero_terminal_snr, found.precision) == ("sd2", "v", True, "fp16")
+
+
+def test_the_starter_is_of_its_own_family() -> None:
+    assert (describe("starter", "sd15").problem, describe("starter", "").family) == ("", "sd15")
+    assert "change the family" in describe("starter", "sdxl").problem
