@@ -190,7 +190,7 @@ def _rows(events: Iterable[Event]) -> tuple[list[list[Any]], int | None]:
 
 def _sample(event: Event) -> dict[str, Any]:
     return {
-        "epoch": _whole(event.get("epoch")),
+        "epoch": _number(event.get("epoch")) or 0,
         "step": _whole(event.get("step")),
         "prompt": _whole(event.get("prompt")),
         "text": str(event.get("text", "")),

@@ -238,6 +238,12 @@ def test_the_sample_table_has_the_base_row_first_and_gaps_where_pictures_are_mis
     assert watch.sample_table(run)["version"] != table["version"]
 
 
+def test_samples_made_within_an_epoch_stand_between_its_ends(run: RunFolder) -> None:
+    within = sample(run, 2, 1).model_copy(update={"epoch": 1.25, "step": 5})
+    write(run, started(), sample(run, 1, 1), within)
+    assert [row["epoch"] for row in watch.sample_table(run)["rows"]] == [1, 1.25]
+
+
 def test_a_sample_outside_of_the_run_is_no_sample(run: RunFolder, tmp_path: pathlib.Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     fields = {"kind": "sample", "epoch": 1, "prompt": 1, "seed": 1}

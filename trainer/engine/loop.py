@@ -60,20 +60,22 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             stopping = place.agreed(place.is_main and take_request(run, "stop"))
             if stopping or step == steps:
                 break
+            if place.is_main and step < epoch * per_epoch:
+                session.keep_within(Moment(epoch, step, step / per_epoch % 1))
 
         moment, last = Moment(epoch, step), step == steps
         if last or step == epoch * per_epoch:
             tell(events.Epoch(epoch=epoch, step=step, loss=sum(losses) / len(losses)))
             losses = []
             if place.is_main:
-                saving = last or due(epoch, job.output.save_every_epochs)
-                sampling = job.samples.every_epochs > 0 and (last or due(epoch, job.samples.every_epochs))
-                session.keep(moment, None if last else f"{epoch:06d}", saving, sampling)
+                numbered = due(epoch, job.output.save_every_epochs) or last
+                ending = None if last else f"{epoch:06d}" if numbered else step_ending(step)
+                session.keep(moment, ending, numbered or session.saves_at(step), session.samples_at(moment, last))
         if place.is_main:
             checkpoint.save(run, session.learner, Progress(step, tuple(losses)))
 
     if step < steps:
-        file = session.save(moment, f"step{step:08d}") if place.is_main else ""
+        file = session.save(moment, step_ending(step)) if place.is_main else ""
         tell(events.Stopped(step=step, epoch=moment.epoch, file=file))
         return
     path = run.weights_file(job.output.name)
@@ -119,9 +121,14 @@ def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) 
     return loss
 
 
-def due(epoch: int, every_epochs: int) -> bool:
-    """Whether something that happens every n epochs happens after this one; never for n = 0."""
-    return every_epochs > 0 and epoch % every_epochs == 0
+def due(number: int, every: int) -> bool:
+    """Whether something that happens every n epochs or steps happens after this one; never for n = 0."""
+    return every > 0 and number % every == 0
+
+
+def step_ending(step: int) -> str:
+    """What the name of a file ends in that is written after `step`, not after an epoch."""
+    return f"step{step:08d}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +147,21 @@ class Session:
     about: About
     steps: int
     per_epoch: int
+
+    def saves_at(self, step: int) -> bool:
+        """Whether a file is written after this step because of its number."""
+        return due(step, self.job.output.save_every_steps)
+
+    def samples_at(self, moment: Moment, last: bool) -> bool:
+        """Whether samples are made at this moment, the end of an epoch; at the end always, if ever."""
+        samples = self.job.samples
+        by_epoch, by_step = due(moment.epoch, samples.every_epochs), due(moment.step, samples.every_steps)
+        return by_epoch or by_step or (last and samples.every_epochs + samples.every_steps > 0)
+
+    def keep_within(self, moment: Moment) -> None:
+        """Saves and samples after a step within an epoch where it is time to. Raises Trouble like `save`."""
+        sampling = due(moment.step, self.job.samples.every_steps)
+        self.keep(moment, step_ending(moment.step), self.saves_at(moment.step), sampling)
 
     def keep(self, moment: Moment, ending: str | None, saving: bool, sampling: bool) -> None:
         """Saves and samples where it is time to; a file that is to show its sample is written after it, come what may.

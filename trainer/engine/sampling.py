@@ -19,10 +19,19 @@ from trainer.run.folder import RunFolder, write_whole
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """When samples are drawn; epoch 0 is the baseline, before the first step."""
+    """When samples are drawn; epoch 0 is the baseline, before the first step.
+
+    `within` is the share of the epoch that is done after a step within it; 0 at its end.
+    """
 
     epoch: int
     step: int
+    within: float = 0.0
+
+    @property
+    def epochs(self) -> float:
+        """The epochs that are done: 2 at the end of the second, 2.25 after a quarter of the third."""
+        return round(self.epoch - 1 + self.within, 4) if self.within else self.epoch
 
 
 _A1111_SAMPLERS: Mapping[str, str] = types.MappingProxyType(
@@ -64,12 +73,13 @@ def draw_samples(
     for component in parts.components:
         component.module.eval()
     for number, (request, picture) in enumerate(zip(wanted, family.sample(parts, wanted), strict=True), 1):
-        path = run.sample_file(job.output.name, moment.epoch, number, request.seed)
+        when = f"step{moment.step:08d}" if moment.within else moment.epoch
+        path = run.sample_file(job.output.name, when, number, request.seed)
         data = png(picture, request, job, moment)
         write_whole(path, lambda stream, data=data: stream.write(data))
         tell(
             Sample(
-                epoch=moment.epoch,
+                epoch=moment.epochs,
                 step=moment.step,
                 prompt=number,
                 text=request.text,

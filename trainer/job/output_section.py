@@ -22,6 +22,15 @@ class Output(Section):
         ge=0,
         le=100_000,
     )
+    save_every_steps: int = knob(
+        0,
+        "Save every n steps",
+        "Also write a LoRA file after every so many steps, for long epochs. 0: only after epochs.",
+        unit="steps",
+        level="advanced",
+        ge=0,
+        le=10_000_000,
+    )
     save_precision: Annotated[str, OneOf("fp16", "bf16", "fp32")] = knob(
         "fp16", "File precision", "fp16 is read everywhere and half as large as fp32.", level="advanced"
     )

@@ -249,6 +249,15 @@ class Samples(Section):
     every_epochs: int = knob(
         1, "Every n epochs", "How often samples are made. 0: never.", unit="epochs", ge=0, le=100_000
     )
+    every_steps: int = knob(
+        0,
+        "Every n steps",
+        "Also make samples after every so many steps, for long epochs. 0: only after epochs.",
+        unit="steps",
+        level="advanced",
+        ge=0,
+        le=10_000_000,
+    )
     baseline: bool = knob(True, "Baseline", "Also before the first step, to see what the base model draws by itself.")
     negative: str = knob("", "Negative prompt", "What should not be in the samples.", needs="negative_prompt")
     steps: int = knob(20, "Sampling steps", "More is finer and slower.", ge=1, le=200)

@@ -62,10 +62,13 @@ class Epoch(_Event):
 
 
 class Sample(_Event):
-    """A picture was made; `file` is relative to the run folder, `prompt` counts from 1, epoch 0 is the baseline."""
+    """A picture was made; `file` is relative to the run folder, `prompt` counts from 1, epoch 0 is the baseline.
+
+    An epoch that is no whole number is one within which the picture was made: 2.25 is a quarter of the third.
+    """
 
     kind: Literal["sample"] = "sample"
-    epoch: int
+    epoch: int | float
     step: int
     prompt: int
     text: str

@@ -68,9 +68,10 @@ class RunFolder:
     def requests(self) -> pathlib.Path:
         return self.path / "requests"
 
-    def sample_file(self, name: str, epoch: int, prompt: int, seed: int) -> pathlib.Path:
-        """`prompt` counts from 1; epoch 0 is the baseline."""
-        return self.samples / f"{name}_e{epoch:04d}_p{prompt:02d}_s{seed}.png"
+    def sample_file(self, name: str, when: int | str, prompt: int, seed: int) -> pathlib.Path:
+        """`prompt` counts from 1; `when` is an epoch, of which 0 is the baseline, or the name of a step within one."""
+        moment = f"e{when:04d}" if isinstance(when, int) else when
+        return self.samples / f"{name}_{moment}_p{prompt:02d}_s{seed}.png"
 
     def weights_file(self, name: str, ending: str | None = None) -> pathlib.Path:
         """`<name>-<ending>.safetensors`, ending in "000003" for epoch 3; the final file when it is None."""

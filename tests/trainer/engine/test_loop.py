@@ -190,6 +190,34 @@ def test_sampling_does_not_change_what_is_learned(
     assert equal(final(without), final(with_samples))
 
 
+def test_samples_and_files_come_after_steps_as_well(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    plain, seen = carried_out(job_for(tmp_path, tiny_model, output=EXACT))
+    (started,) = (event for event in seen if isinstance(event, events.Started))
+    assert (started.steps_per_epoch, started.steps) == (6, 12)
+    samples = {"prompts": ["a red thing"], "steps": 1, "width_px": 32, "height_px": 32, "baseline": False}
+    often = {**samples, "every_steps": 4, "every_epochs": 0}
+    run, seen = carried_out(job_for(tmp_path, tiny_model, output={**EXACT, "save_every_steps": 4}, samples=often))
+    drawn = [(event.epoch, event.step, event.file) for event in seen if isinstance(event, events.Sample)]
+    assert drawn == [
+        (0.6667, 4, "samples/tiny_step00000004_p01_s42.png"),
+        (1.3333, 8, "samples/tiny_step00000008_p01_s42.png"),
+        (2, 12, "samples/tiny_e0002_p01_s42.png"),
+    ]
+    saved = [pathlib.Path(event.file).name for event in seen if isinstance(event, events.Saved)]
+    endings = ["-step00000004", "-000001", "-step00000008", ""]
+    assert saved == [f"tiny{ending}.safetensors" for ending in endings]
+    assert equal(final(plain), final(run))
+
+
+def test_a_step_that_ends_an_epoch_is_kept_once(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    samples = {"prompts": ["a red thing"], "steps": 1, "width_px": 32, "height_px": 32, "every_steps": 3}
+    output = {"save_every_steps": 6, "save_every_epochs": 0}
+    _, seen = carried_out(job_for(tmp_path, tiny_model, output=output, samples=samples))
+    assert [event.epoch for event in seen if isinstance(event, events.Sample)] == [0, 0.5, 1, 1.5, 2]
+    saved = [pathlib.Path(event.file).name for event in seen if isinstance(event, events.Saved)]
+    assert saved == ["tiny-step00000006.safetensors", "tiny.safetensors"]
+
+
 @pytest.mark.parametrize("optimizer", ["AdamWScheduleFree", "RAdamScheduleFree"])
 def test_of_a_schedule_free_optimizer_the_average_is_saved(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str

@@ -11,9 +11,9 @@ from trainer.run.grid import draw_grid
 def test_a_row_an_epoch_and_a_column_a_prompt(tmp_path: pathlib.Path) -> None:
     run = folder.create(tmp_path, "cat")
     log = events.EventLog(run.events)
-    colours = {(0, 1): "red", (0, 2): "lime", (3, 1): "blue", (3, 2): "yellow"}
+    colours = {(0, 1): "red", (0, 2): "lime", (2.25, 1): "blue", (2.25, 2): "yellow"}
     for (epoch, prompt), colour in colours.items():
-        path = run.sample_file("cat", epoch, prompt, 42)
+        path = run.sample_file("cat", f"step{epoch}", prompt, 42)
         Image.new("RGB", (64, 64), colour).save(path)
         about = {"text": f"a {colour} thing", "seed": 42, "width_px": 64, "height_px": 64, "step": 1}
         log.write(events.Sample(epoch=epoch, prompt=prompt, file=f"samples/{path.name}", **about))

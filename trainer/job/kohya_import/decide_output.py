@@ -80,12 +80,13 @@ def samples(case: Case) -> Mapping[str, Verdict]:
         "sample_prompts": _prompts(case),
         "sample_sampler": _sampler(case),
         "sample_every_n_epochs": direct("samples.every_epochs", case.raw("sample_every_n_epochs")),
-        "sample_every_n_steps": stays(),
+        "sample_every_n_steps": direct("samples.every_steps", case.raw("sample_every_n_steps")),
     }
     if steps and epochs:
         found["sample_every_n_steps"] = skip("decided_by", name="sample_every_n_epochs")
     elif steps:
-        found["sample_every_n_steps"] = lack("samples_by_epochs", {"samples.every_epochs": 1})
+        verdict = direct("samples.every_steps", case.raw("sample_every_n_steps"))
+        found["sample_every_n_steps"] = Verdict(verdict.heading, {**verdict.to, "samples.every_epochs": 0}, verdict.why)
         if epochs == 0:
             found["sample_every_n_epochs"] = skip("decided_by", name="sample_every_n_steps")
     return found

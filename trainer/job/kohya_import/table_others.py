@@ -112,7 +112,6 @@ LACKING = (
     Row("max_validation_steps", off=(0,), why="no_validation", lacks=True),
     # ---- files ----
     Row("save_model_as", off=("safetensors",), why="safetensors", lacks=True),
-    Row("save_every_n_steps", off=(0,), why="by_epochs", lacks=True),
     Row("save_n_epoch_ratio", off=(0,), why="by_epochs", lacks=True),
     Row("save_last_n_steps", off=(0,), why="all_kept", lacks=True),
     Row("save_last_n_epochs", off=(0,), why="all_kept", lacks=True),

@@ -148,6 +148,7 @@ SETTINGS = (
     Row("output_dir", by="output"),
     Row("output_name", by="output"),
     Row("save_precision", by="output"),
+    Row("save_every_n_steps", to="output.save_every_steps", off=(0,)),
     Row("save_every_n_epochs", to="output.save_every_epochs"),
     Row("training_comment", by="output"),
     Row("metadata_title", by="output"),

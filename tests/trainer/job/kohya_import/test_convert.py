@@ -210,6 +210,22 @@ def test_prompts_keep_what_can_be_used_of_them() -> None:
     assert value(made, "samples.every_epochs") == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "epochs", "steps"),
+    [
+        ({"sample_every_n_steps": 25}, 0, 25),
+        ({"sample_every_n_steps": "25", "sample_every_n_epochs": 0}, 0, 25),
+        ({"sample_every_n_steps": 25, "sample_every_n_epochs": 3}, 3, 0),
+        ({"sample_every_n_steps": 0, "sample_every_n_epochs": 0}, 0, 0),
+    ],
+)
+def test_samples_come_as_often_as_at_kohyas(given: dict[str, Any], epochs: int, steps: int) -> None:
+    made = imported({**given, "save_every_n_steps": 50})
+    assert (value(made, "samples.every_epochs"), value(made, "samples.every_steps")) == (epochs, steps)
+    assert value(made, "output.save_every_steps") == 50
+    assert not made.under("unsupported")
+
+
 def test_places_that_were_never_filled_in_are_no_paths() -> None:
     made = imported(MODERN)
     assert heading(made, "output_dir") == "meaningless"
