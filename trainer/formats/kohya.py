@@ -37,11 +37,6 @@ class FileLayer(Protocol):
     def alpha(self) -> float | None: ...
 
 
-def key(layer: str, layout: Layout = layouts.SD15) -> str:
-    """The file's name of a canonical layer name. Raises KeyError for a component that the format does not know."""
-    return to_kohya(layer, layout)
-
-
 def write(
     path: pathlib.Path,
     layers: Mapping[str, FileLayer],
@@ -53,7 +48,7 @@ def write(
 
     Where a reader would get alphas wrong, they are written as one that means the same (see alphas.py).
     """
-    tensors = named({key(name, layout): layer for name, layer in evened(layers).items()}, DTYPES[precision])
+    tensors = named({to_kohya(name, layout): layer for name, layer in evened(layers).items()}, DTYPES[precision])
     data = save(tensors, {**metadata, **hashes(tensors, metadata)})
     write_whole(path, lambda stream: stream.write(data))
     return len(data)

@@ -19,7 +19,8 @@ from torch import nn
 from trainer.adapters.base import adapter
 from trainer.adapters.lokr import divided
 from trainer.families.latent_diffusion import unet_component
-from trainer.formats import kohya
+from trainer.formats import kohya, layouts
+from trainer.formats.names import to_kohya
 from trainer.job.settings import Adapter
 
 KINDS: tuple[Mapping[str, Any], ...] = (
@@ -60,7 +61,7 @@ def test_every_layer_and_the_whole_model_give_out_the_same(
         path = name.removeprefix("unet.")
         base = theirs.get_submodule(path)
         x = torch.randn(2, base.in_channels, 6, 6) if isinstance(base, nn.Conv2d) else torch.randn(2, base.in_features)
-        kept.append(wrap(base, tensors, kohya.key(name)))
+        kept.append(wrap(base, tensors, to_kohya(name, layouts.SD15)))
         torch.testing.assert_close(base(x), ours.get_submodule(path)(x), rtol=1e-5, atol=1e-5)
     inputs = torch.randn(2, 4, 16, 16), torch.tensor([3, 500]), torch.randn(2, 7, 16)
     torch.testing.assert_close(theirs(*inputs).sample, ours(*inputs).sample, rtol=1e-4, atol=1e-4)

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from tests.trainer import tiny
 from trainer.engine import device
 from trainer.engine.loop import train
-from trainer.formats import kohya
+from trainer.formats import layouts
+from trainer.formats.names import to_kohya
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job, Training
 from trainer.job.trouble import Trouble
@@ -230,7 +231,7 @@ def test_of_a_schedule_free_optimizer_the_average_is_saved(
     distances = []
     for number, (name, y) in zip(numbers, state["tensors"].items(), strict=True):
         z = state["optimizer"]["state"][number]["z"]
-        x = final(run)[kohya.key(name.rpartition(".")[0]) + f".{name.rpartition('.')[2]}.weight"]
+        x = final(run)[to_kohya(name.rpartition(".")[0], layouts.SD15) + f".{name.rpartition('.')[2]}.weight"]
         assert torch.allclose(y, 0.2 * z + 0.8 * x, atol=1e-6)
         distances.append((x - y).abs().max().item())
     assert max(distances) > 1e-3

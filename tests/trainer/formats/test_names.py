@@ -1,5 +1,6 @@
 """Names at full size: what Kohya's scripts write is found again in the models, whichever naming they chose."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -8,9 +9,10 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from tests.trainer import ldm
-from tests.trainer.formats.test_kohya import PROJECTIONS, config
+from trainer.families.sources import CONFIGS
 from trainer.formats import layouts, names
 
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out_0")
 SDXL_UNET = {
     "block_out_channels": (320, 640, 1280),
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -30,13 +32,17 @@ def unet(settings: dict[str, object]) -> nn.Module:
         return UNet2DConditionModel.from_config(settings)
 
 
+def config(family: str) -> dict[str, object]:
+    return json.loads((CONFIGS / family / "unet" / "config.json").read_text(encoding="utf-8"))
+
+
 def paths(model: nn.Module) -> list[str]:
     return [path for path, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
 
 @pytest.mark.parametrize("family", ["sd15", "sd2"])
 def test_underscores_become_dots_again_at_full_size(family: str) -> None:
-    found = paths(unet(config(family, "unet")))
+    found = paths(unet(config(family)))
     assert len(found) > 278
     for path in found:
         assert names.from_kohya(f"lora_unet_{path.replace('.', '_')}") == f"unet.{path}"

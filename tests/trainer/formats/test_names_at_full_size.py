@@ -17,10 +17,9 @@ from trainer.families.base import Component
 from trainer.families.clip_text import text_component, text_model
 from trainer.families.latent_diffusion import unet_component
 from trainer.families.sources import CONFIGS
-from trainer.formats import kohya
 from trainer.formats.layers import ENDINGS
 from trainer.formats.layouts import layout
-from trainer.formats.names import from_kohya
+from trainer.formats.names import from_kohya, to_kohya
 from trainer.job.settings import Adapter
 
 RANK, CONV_RANK = 4, 3
@@ -113,7 +112,7 @@ def test_the_keys_and_shapes_at_full_size(family: str, kind: str) -> None:
     injected = adapter(kind).inject(components(family), settings, 1)
     found: dict[str, tuple[int, ...]] = {}
     for name, layer in injected.layers.items():
-        key = kohya.key(name, layout(family))
+        key = to_kohya(name, layout(family))
         found[f"{key}.alpha"] = ()
         found.update({f"{key}.{ENDINGS[part]}": tuple(tensor.shape) for part, tensor in layer.tensors.items()})
     assert found == expected
@@ -136,7 +135,7 @@ def test_the_choice_of_layers_at_full_size(untouched: tuple[str, tuple[Component
     rows = [*golden.unet(MODELS[family]), *golden.texts(MODELS[family])]
     settings = Adapter(type="locon", targets=chosen)
     found = [
-        kohya.key(f"{part.name}.{place.path}", layout(family)) for part in parts for place in places(part, settings)
+        to_kohya(f"{part.name}.{place.path}", layout(family)) for part in parts for place in places(part, settings)
     ]
     assert sorted(found) == sorted(row.name for row in rows if row.part in wanted)
 
@@ -148,4 +147,4 @@ def test_a_stranger_finds_from_the_key_the_layer_it_was_written_for(
     for part in parts:
         for place in places(part, Adapter(type="locon")):
             name = f"{part.name}.{place.path}"
-            assert from_kohya(kohya.key(name, layout(family))) == name
+            assert from_kohya(to_kohya(name, layout(family))) == name

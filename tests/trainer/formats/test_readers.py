@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from tests.trainer.formats import made
-from trainer.formats import kohya, peft
+from trainer.formats import kohya, layouts, peft
 from trainer.formats.layers import LoraLayer
+from trainer.formats.names import to_kohya
 from trainer.formats.readers import A1111, COMFY, DIFFUSERS, FORGE, SD_SCRIPTS, readers
 from trainer.formats.stranger import open_lora
 from trainer.job.words import say
@@ -56,11 +57,11 @@ def several_alphas() -> dict[str, LoraLayer]:
 def test_several_alphas_in_attention_are_too_much_for_diffusers(tmp_path: pathlib.Path) -> None:
     """Measured: test_peft's file of Kohya's kind draws another picture with several alphas in its attention layers."""
     layers = several_alphas()
-    stored = kohya.named({kohya.key(name): layer for name, layer in layers.items()}, torch.float32)
+    stored = kohya.named({to_kohya(name, layouts.SD15): layer for name, layer in layers.items()}, torch.float32)
     assert reading(made.file(tmp_path / "b.safetensors", stored)) == {COMFY, FORGE, A1111, SD_SCRIPTS}
     conv = {made.CONV: made.lora(made.CONV, 4, (4, 3, 3), 2, 2.0)}
     one = {name: made.lora(name, 4, (4,), 2, 1.0) for name in layers}
-    stored = kohya.named({kohya.key(name): layer for name, layer in (one | conv).items()}, torch.float32)
+    stored = kohya.named({to_kohya(name, layouts.SD15): layer for name, layer in (one | conv).items()}, torch.float32)
     assert DIFFUSERS in reading(made.file(tmp_path / "a.safetensors", stored))
 
 
