@@ -254,6 +254,7 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
         place.processes,
         optimizer_name(learner.optimizer, job.training.optimizer_args),
         hashing(job.model.base if place.is_main else ""),
+        parts.zero_terminal_snr,
     )
     tell(
         events.Started(

@@ -46,6 +46,7 @@ class About:
     processes: int
     optimizer: str
     base_hashes: Callable[[], Mapping[str, str]]
+    zero_terminal_snr: bool = False
     session: int = dataclasses.field(default_factory=lambda: uuid.uuid4().int % 2**32)
 
 
@@ -89,12 +90,15 @@ def _run(about: About, moment: Moment) -> Mapping[str, object]:
 def _base(about: About) -> Mapping[str, object]:
     model, family = about.job.model, FAMILIES[about.job.model.family]
     is_file = os.path.exists(os.path.expanduser(model.base))
+    vae = {"ss_vae_name": pathlib.PurePath(model.vae).name} if model.vae else {}
     return {
+        **vae,
         "ss_sd_model_name": pathlib.PurePath(model.base).name if is_file else model.base,
         "ss_base_model_version": family.versions[about.prediction],
         "ss_v2": "zero_padding" in family.capabilities,
         "ss_clip_skip": model.clip_skip if "clip_skip" in family.capabilities else None,
         "ss_max_token_length": None,
+        "ss_zero_terminal_snr": about.zero_terminal_snr,
     }
 
 

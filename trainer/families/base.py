@@ -59,6 +59,10 @@ class Parts(Protocol):
         """What the model predicts, as a file's metadata call it."""
 
     @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the noise at the last time step leaves nothing of a picture."""
+
+    @property
     def picture_encoder(self) -> nn.Module:
         """The module whose weights decide what an encoded picture is."""
 

@@ -45,6 +45,11 @@ class ClipDiffusion:
         return latent_diffusion.predicted(self.schedule)
 
     @property
+    def zero_terminal_snr(self) -> bool:
+        """As the noise schedule says."""
+        return bool(self.schedule["rescale_betas_zero_snr"])
+
+    @property
     def picture_encoder(self) -> nn.Module:
         """The VAE."""
         return self.vae
@@ -78,7 +83,7 @@ def assemble(loaded: Loaded, job: Job, device: Device, clip_skip: int) -> ClipDi
     schedule, alphas = latent_diffusion.noise_schedule(loaded.schedule, job.model)
     models = (loaded.unet, loaded.vae, text_encoder, tokenizer)
     parts = ClipDiffusion(*models, alphas.to(device.torch), schedule, clip_skip, job.training, device)
-    denoising.refuse(job.training, parts.prediction, schedule["rescale_betas_zero_snr"])
+    denoising.refuse(job.training, parts.prediction, parts.zero_terminal_snr)
     return parts
 
 

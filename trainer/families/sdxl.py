@@ -49,6 +49,11 @@ class Sdxl:
         return latent_diffusion.predicted(self.schedule)
 
     @property
+    def zero_terminal_snr(self) -> bool:
+        """As the noise schedule says."""
+        return bool(self.schedule["rescale_betas_zero_snr"])
+
+    @property
     def picture_encoder(self) -> nn.Module:
         """The VAE."""
         return self.vae
@@ -85,7 +90,7 @@ def load(job: Job, device: Device) -> Sdxl:
     models = (loaded.unet, loaded.vae, loaded.text_encoders, loaded.tokenizers)
     empty_is_zero = loaded.index.get("force_zeros_for_empty_prompt", True)
     parts = Sdxl(*models, alphas.to(device.torch), schedule, empty_is_zero, job.training, device)
-    denoising.refuse(job.training, parts.prediction, schedule["rescale_betas_zero_snr"])
+    denoising.refuse(job.training, parts.prediction, parts.zero_terminal_snr)
     return parts
 
 

@@ -37,14 +37,13 @@ ss_sd_model_name ss_sd_model_hash ss_new_sd_model_hash ss_vae_name ss_vae_hash s
 DOES_NOT_APPLY = {
     "ss_num_validation_images ss_validation_seed ss_validation_split ss_max_validation_steps "
     "ss_validate_every_n_epochs ss_validate_every_n_steps": "no pictures are held back to be tested with",
-    "ss_vae_name ss_vae_hash ss_new_vae_hash": "the autoencoder is the base model's own",
+    "ss_vae_name ss_vae_hash ss_new_vae_hash": "only another autoencoder than the base model's is named",
     "ss_datasets": "stands in place of the keys of one data set where there are several",
     "ss_sd_scripts_commit_hash": "names a version of another program",
     "ss_lowram": "says where models lie while they are loaded, which changes nothing in the file",
     "ss_fp8_base ss_fp8_base_unet": "the base model is never held in 8 bits",
     "ss_color_aug ss_face_crop_aug_range": "pictures are not changed in these ways",
     "ss_resize_interpolation": "there is one way to scale pictures",
-    "ss_zero_terminal_snr": "there is no such setting",
 }
 
 
@@ -144,6 +143,10 @@ def test_an_optimizer_is_named_by_its_class_and_settings() -> None:
         "torch.optim.sgd.SGD(momentum=0.9,nesterov=True)"
     )
     assert optimizer_name(optimizer, {}) == "torch.optim.sgd.SGD"
+
+
+def test_another_vae_is_named_without_its_folder() -> None:
+    assert said(model={"vae": "models/vae/own.safetensors"})["ss_vae_name"] == "own.safetensors"
 
 
 def test_what_a_person_says_of_the_lora_stands_in_the_file() -> None:

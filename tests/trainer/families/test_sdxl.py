@@ -226,7 +226,7 @@ def test_one_file_says_by_two_tensors_what_it_predicts(tmp_path: pathlib.Path, s
     tensors = load_file(file)
     save_file({**tensors, "v_pred": torch.tensor([]), "ztsnr": torch.tensor([])}, file)
     parts = loaded(tmp_path, file)
-    assert (parts.prediction, parts.alphas[-1].item()) == ("v", 0.0)
+    assert (parts.prediction, parts.zero_terminal_snr, parts.alphas[-1].item()) == ("v", True, 0.0)
     assert parts.schedule["timestep_spacing"] == "trailing"
 
 
