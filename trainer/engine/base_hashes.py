@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from trainer.formats.hashes import legacy_hash_of_file
+from trainer.job.base_model import describe
 
 _CHUNK_BYTES = 4 * 2**20
 
@@ -19,8 +20,8 @@ def hashing(base: str) -> Callable[[], Mapping[str, str]]:
     does not wait for them. Nothing is found where `base` is no file or cannot be read.
     """
     found: dict[str, str] = {}
-    path = pathlib.Path(os.path.expanduser(base))
-    if not os.path.isfile(path):
+    path = describe(base, "").path if base else None
+    if path is None or not os.path.isfile(path):
         return lambda: found
     thread = threading.Thread(target=_hash, args=(path, found), daemon=True)
     thread.start()

@@ -40,7 +40,7 @@ class Model(Section):
     prediction: Annotated[str, OneOf("auto", "epsilon", "v")] = knob(
         "auto",
         "Prediction type",
-        "What the base model predicts. auto reads it from the model; single files of SD 2.x 768 px models need v.",
+        "What the base model predicts. auto reads it from the model; of a single SD 2.x file it is a good guess.",
         level="advanced",
         needs="prediction",
     )
