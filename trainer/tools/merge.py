@@ -16,6 +16,7 @@ from trainer.formats.factors import as_layers, factors, joined, spectrum, spectr
 from trainer.formats.layers import LoraLayer
 from trainer.formats.layouts import UNKNOWN
 from trainer.formats.stranger import LoraFile, open_lora
+from trainer.job import lora_files
 from trainer.job.trouble import Refused
 from trainer.job.words import say
 from trainer.tools.common import (
@@ -51,14 +52,10 @@ def run(options: argparse.Namespace) -> int:
 
 def weighted(text: str) -> tuple[pathlib.Path, float]:
     """`file=0.8` as path and weight; a file without a weight counts fully. Raises Refused for a weight such as nan."""
-    path, separator, number = text.rpartition("=")
-    try:
-        weight = float(number) if separator else 1.0
-    except ValueError:
-        return pathlib.Path(text), 1.0
+    name, weight = lora_files.weighted(text)
     if not math.isfinite(weight):
         raise Refused("merge_weight", text=text)
-    return pathlib.Path(path if separator else text), weight
+    return pathlib.Path(name), weight
 
 
 def together(files: Weighted, rank: int | None) -> tuple[dict[str, LoraLayer], float]:
