@@ -113,7 +113,7 @@ def decide(case: Case) -> Mapping[str, Verdict]:
     named = dict.fromkeys(("LoRA_type", "algo", "network_module"), verdict)
     if by_algo:
         named["network_module"] = skip("decided_by", name="algo")
-    named |= _lycoris(case)
+    named |= _lycoris(case, net)
     if whole:
         return {**named, **_whole_matrix(case)}
     return {**named, **_sizes(case, net)}
@@ -124,13 +124,13 @@ def _type(net: Net) -> Verdict:
     return take(to) if net.is_same else lack("adapter", to, adapter=ADAPTERS[net.found].label)
 
 
-def _lycoris(case: Case) -> dict[str, Verdict]:
+def _lycoris(case: Case, net: Net) -> dict[str, Verdict]:
     """What only LyCORIS's kinds have."""
     found = {"LyCORIS_preset": _preset(case.words("LyCORIS_preset").lower())}
     if case.on("rank_dropout_scale"):
         found["rank_dropout_scale"] = stays(say("kohya_dropout_scaled"))
     elif case.gives("rank_dropout_scale"):
-        unlike = bool(case.number("rank_dropout"))
+        unlike = "lycoris" in net.tags and bool(case.number("rank_dropout"))
         found["rank_dropout_scale"] = lack("dropout_scaled") if unlike else stays(say("kohya_off"))
     if case.on("dora_wd"):
         found["dora_wd"] = take({"adapter.decompose": True}, say("kohya_dora_axis"))

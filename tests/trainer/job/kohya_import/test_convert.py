@@ -148,8 +148,13 @@ def test_what_lycoris_has_besides_is_taken_over() -> None:
 
 
 def test_rank_dropout_that_is_not_scaled_is_said_to_be() -> None:
-    for dropout, under in ((0.1, "unsupported"), (0, "default")):
-        given = {"LoRA_type": "LyCORIS/LoHa", "rank_dropout": dropout, "rank_dropout_scale": False}
+    """sd-scripts' own modules always scale; the key stands in every file of the GUI."""
+    for kind, dropout, under in (
+        ("LyCORIS/LoHa", 0.1, "unsupported"),
+        ("LyCORIS/LoHa", 0, "default"),
+        ("Kohya LoCon", 0.1, "default"),
+    ):
+        given = {"LoRA_type": kind, "rank_dropout": dropout, "rank_dropout_scale": False}
         assert heading(imported(given), "rank_dropout_scale") == under
 
 
