@@ -13,7 +13,6 @@ from trainer.job.settings import Dataset, Job
 _FEW = 5
 _MUCH_CUT = 1 / 3
 _SMALL_AREA = 1 / 4
-_TOKENS = 75
 
 
 def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
@@ -26,7 +25,7 @@ def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
         return ()
     return (
         *_resolution(job),
-        *_pictures(pictures, job.dataset),
+        *_pictures(pictures, job),
         *_short_batches(counts, job.training.batch_size),
         *_unused(scan),
     )
@@ -60,7 +59,8 @@ def _resolution(job: Job) -> list[Problem]:
     return found
 
 
-def _pictures(pictures: Sequence[Picture], settings: Dataset) -> list[Problem]:
+def _pictures(pictures: Sequence[Picture], job: Job) -> list[Problem]:
+    settings, most = job.dataset, job.training.caption_tokens
     found = [_warn("data_few", "dataset.folder", count=len(pictures))] if len(pictures) < _FEW else []
     side = settings.resolution
     small = [p.path.name for p in pictures if p.width_px * p.height_px < side**2 * _SMALL_AREA]
@@ -69,9 +69,9 @@ def _pictures(pictures: Sequence[Picture], settings: Dataset) -> list[Problem]:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:
         found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
-    long = [p.path.name for p in pictures if max(map(least_tokens, longest(p.caption, settings)), default=0) > _TOKENS]
+    long = [p.path.name for p in pictures if max(map(least_tokens, longest(p.caption, settings)), default=0) > most]
     if long:
-        found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=_TOKENS))
+        found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=most))
     return found
 
 

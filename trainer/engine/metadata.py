@@ -89,6 +89,7 @@ def _run(about: About, moment: Moment) -> Mapping[str, object]:
 
 def _base(about: About) -> Mapping[str, object]:
     model, family = about.job.model, FAMILIES[about.job.model.family]
+    most = about.job.training.caption_tokens
     is_file = os.path.exists(os.path.expanduser(model.base))
     vae = {"ss_vae_name": pathlib.PurePath(model.vae).name} if model.vae else {}
     return {
@@ -97,7 +98,7 @@ def _base(about: About) -> Mapping[str, object]:
         "ss_base_model_version": family.versions[about.prediction],
         "ss_v2": "zero_padding" in family.capabilities,
         "ss_clip_skip": model.clip_skip if "clip_skip" in family.capabilities else None,
-        "ss_max_token_length": None,
+        "ss_max_token_length": None if most == 75 else most,
         "ss_zero_terminal_snr": about.zero_terminal_snr,
     }
 

@@ -19,7 +19,7 @@ from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.families import blocks, latent_diffusion
 from trainer.families.base import Batch, Cached, Component, SampleRequest
-from trainer.families.clip_text import text_component, text_model, tokens
+from trainer.families.clip_text import joined, text_component, text_model, tokens
 from trainer.families.latent_diffusion import Conditions, Loaded, borrowed, unet_component
 from trainer.job.settings import Job, Training
 from trainer.job.trouble import Trouble
@@ -94,12 +94,13 @@ def encode(parts: ClipDiffusion, items: Sequence[Image.Image | str]) -> list[Cac
 
 def text_states(parts: ClipDiffusion, captions: Sequence[str]) -> Tensor:
     """[B, tokens, width]: the last layer's states, or with CLIP skip n those of the n-th from the end, normalised."""
-    numbers = tokens(parts.tokenizer, captions, parts.device.torch)
+    most = parts.training.caption_tokens
+    numbers = tokens(parts.tokenizer, captions, parts.device.torch, most)
     with borrowed(parts.text_encoder, parts.device.torch):
         if parts.clip_skip == 1:
-            return parts.text_encoder(numbers).last_hidden_state
+            return joined(parts.text_encoder(numbers).last_hidden_state, most)
         states = parts.text_encoder(numbers, output_hidden_states=True).hidden_states[-parts.clip_skip]
-        return text_model(parts.text_encoder).final_layer_norm(states)
+        return joined(text_model(parts.text_encoder).final_layer_norm(states), most)
 
 
 def settle(parts: ClipDiffusion, texts_encoded: bool) -> None:

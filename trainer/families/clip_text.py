@@ -11,11 +11,35 @@ from trainer.families.base import Component
 ATTENTION, MLP = frozenset({"CLIPAttention"}), frozenset({"CLIPMLP"})
 
 
-def tokens(tokenizer: CLIPTokenizer, captions: Sequence[str], device: torch.device) -> Tensor:
-    """[B, tokens] on the device: padded to the length that the model takes, what goes beyond it cut off."""
+PIECE_TOKENS = 75
+"""The tokens of a caption that CLIP takes at once, between the one that begins and the one that ends it."""
+
+
+def tokens(tokenizer: CLIPTokenizer, captions: Sequence[str], device: torch.device, most: int = PIECE_TOKENS) -> Tensor:
+    """[B · pieces, tokens] on the device: up to `most` tokens of each caption, every 75 as a text of its own.
+
+    Each piece is padded to the length that the model takes, what goes beyond `most` is cut off.
+    """
     length = tokenizer.model_max_length
-    found = tokenizer(list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-    return found.input_ids.to(device)
+    if most <= PIECE_TOKENS:
+        found = tokenizer(list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return found.input_ids.to(device)
+    said = tokenizer(list(captions), add_special_tokens=False, truncation=True, max_length=most).input_ids
+    pieces = [own[at : at + PIECE_TOKENS] for own in said for at in range(0, most, PIECE_TOKENS)]
+    rows = [[tokenizer.bos_token_id, *piece, tokenizer.eos_token_id] for piece in pieces]
+    return torch.tensor([row + [tokenizer.pad_token_id] * (length - len(row)) for row in rows], device=device)
+
+
+def joined(states: Tensor, most: int) -> Tensor:
+    """[B, most + 2, width] of the states of pieces [B · pieces, tokens, width]; one piece as it is.
+
+    As in Kohya's scripts, the tokens that begin and end a piece stay only at both ends of the whole.
+    """
+    pieces = most // PIECE_TOKENS
+    if pieces <= 1:
+        return states
+    apart = states.unflatten(0, (-1, pieces))
+    return torch.cat([apart[:, 0, :1], apart[:, :, 1:-1].flatten(1, 2), apart[:, -1, -1:]], dim=1)
 
 
 def text_model(encoder: CLIPTextModel) -> nn.Module:

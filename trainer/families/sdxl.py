@@ -101,12 +101,13 @@ def encode(parts: Sdxl, items: Sequence[Image.Image | str]) -> list[Cached]:
 
 def texts(parts: Sdxl, captions: Sequence[str]) -> Cached:
     """ "states" [B, tokens, width], those before the last layer of both encoders; "pooled" [B, width] of the second."""
-    device, found = parts.device.torch, []
+    device, most, found = parts.device.torch, parts.training.caption_tokens, []
     for encoder, tokenizer in zip(parts.text_encoders, parts.tokenizers, strict=True):
         with borrowed(encoder, device):
-            found.append(encoder(clip_text.tokens(tokenizer, captions, device), output_hidden_states=True))
-    states = torch.cat([output.hidden_states[-2] for output in found], dim=-1)
-    return {"states": states, "pooled": found[1].text_embeds}
+            found.append(encoder(clip_text.tokens(tokenizer, captions, device, most), output_hidden_states=True))
+    states = torch.cat([clip_text.joined(output.hidden_states[-2], most) for output in found], dim=-1)
+    # The model was trained with one embedding of one piece; Kohya's scripts take that of the first.
+    return {"states": states, "pooled": found[1].text_embeds[:: most // clip_text.PIECE_TOKENS]}
 
 
 def settle(parts: Sdxl, texts_encoded: bool) -> None:

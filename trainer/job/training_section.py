@@ -151,6 +151,18 @@ class Training(Section):
         ge=0,
         le=1000,
     )
+    caption_tokens: int = knob(
+        75,
+        "Caption length",
+        "How much of a caption is read: 75, 150 or 225 tokens (a token is a short word or a part of one), every 75 "
+        "apart, as programs do with long prompts.",
+        unit="tokens",
+        level="advanced",
+        needs="text_encoder",
+        ge=75,
+        le=225,
+        multiple_of=75,
+    )
     prior_loss_weight: float = knob(
         1.0,
         "Regularisation weight",

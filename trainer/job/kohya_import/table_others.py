@@ -91,7 +91,6 @@ LACKING = (
     Row("lr_decay_steps", off=(0,), why="plain", lacks=True),
     Row("lr_scheduler_timescale", off=(0,), why="plain", lacks=True),
     # ---- captions and pictures ----
-    Row("max_token_length", off=(75, 0), why="cut_at_75", lacks=True),
     Row("weighted_captions", off=(False,), why="plain_weights", lacks=True),
     Row("keep_tokens_separator", why="plain", lacks=True),
     Row("secondary_separator", why="plain", lacks=True),

@@ -127,6 +127,7 @@ SETTINGS = (
     Row("bucket_reso_steps", by="data"),
     Row("bucket_no_upscale", to="dataset.upscale", turn=lambda value: not switch(value)),
     Row("shuffle_caption", to="dataset.shuffle_captions"),
+    Row("max_token_length", to="training.caption_tokens", off=(0,)),
     Row("keep_tokens", to="dataset.keep_tokens"),
     Row("caption_separator", to="dataset.caption_separator", off=(",",)),
     Row("caption_prefix", to="dataset.caption_prefix"),

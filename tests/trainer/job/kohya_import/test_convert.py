@@ -259,6 +259,13 @@ def test_precisions_have_other_names() -> None:
     assert value(imported({"mixed_precision": "fp8"}), "training.precision") == "bf16"
 
 
+@pytest.mark.parametrize(("length", "read"), [("225", 225), (150, 150), (75, 75), (0, 75), ("", 75), (100, 75)])
+def test_long_captions_are_read_as_far_as_kohya_reads_them(length: object, read: int) -> None:
+    made = imported({"max_token_length": length})
+    assert value(made, "training.caption_tokens") == read
+    assert (heading(made, "max_token_length") == "unsupported") == (length == 100)
+
+
 @pytest.mark.parametrize(
     ("size", "side", "given"),
     [("512,768", 576, {"enable_bucket": False}), ("512,768", 628, {"bucket_reso_steps": 8})],
