@@ -49,11 +49,11 @@ class Terminal:
                 self._end(*lines, *grid)
 
     def _show_stage(self, event: events.Stage) -> None:
-        if self._started is None and event.text != self._stage:
-            self._line(event.text)
-            self._stage = event.text
         if self._bar is not None:  # which stands still while samples are drawn
             self._bar.set_description(event.text)
+        elif event.text != self._stage:
+            self._line(event.text)
+        self._stage = event.text
 
     def _show_started(self, event: events.Started) -> None:
         self._started = event
@@ -69,6 +69,7 @@ class Terminal:
             self._bar.update()
 
     def _show_epoch(self, event: events.Epoch) -> None:
+        self._stage = ""  # samples are drawn after every epoch
         if self._started:
             lengths = {"epochs": self._started.epochs, "steps": self._started.steps}
             self._line(say("cli_epoch", epoch=event.epoch, step=event.step, loss=event.loss, **lengths))
