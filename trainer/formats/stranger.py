@@ -23,6 +23,7 @@ from trainer.formats.layouts import Layout
 from trainer.job.trouble import Refused
 
 PEFT_METADATA = "lora_adapter_metadata"
+_PEFT_FILE, _PEFT_SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _PARTS = (
     (r"\.lora_(?:A|down)(?:\.\w+)?\.weight", "lora_down"),
     (r"\.lora_(?:B|up)(?:\.\w+)?\.weight", "lora_up"),
@@ -126,8 +127,8 @@ def split(name: str) -> tuple[str, str]:
 def _layer(container: Container, name: str, parts: Mapping[str, str], settings: Mapping[str, Any]) -> LoraLayer:
     tensors = {kind: container.read(stored) for kind, stored in parts.items()}
     alpha = tensors.pop("alpha", None)
-    if "dora_scale" in tensors and tensors["dora_scale"].dim() == 1:
-        tensors["dora_scale"] = tensors["dora_scale"][:, None]  # PEFT's vector, a column in LyCORIS's files
+    if "dora_scale" in tensors:
+        tensors["dora_scale"] = _norms(tensors["dora_scale"], parts["dora_scale"])
     if any(not tensor.is_floating_point() or not tensor.isfinite().all() for tensor in tensors.values()):
         raise Refused("lora_not_numbers", path=container.path, name=name)
     number = _peft_alpha(settings, name, tensors) if alpha is None else _number(alpha)
@@ -142,13 +143,26 @@ def _layer(container: Container, name: str, parts: Mapping[str, str], settings: 
     return layer
 
 
+def _norms(norms: Tensor, stored: str) -> Tensor:
+    """A DoRA's norms with their axis where LyCORIS has it.
+
+    PEFT's are always of the outputs: [out] of linear layers, [1, out, 1, 1] of convolutions.
+    """
+    if norms.dim() == 1:
+        return norms[:, None]
+    return norms.transpose(0, 1) if "lora_magnitude_vector" in stored else norms
+
+
 def _number(alpha: Tensor) -> float:
     return float(alpha) if alpha.numel() == 1 else math.nan
 
 
 def _peft_settings(container: Container) -> Mapping[str, Any]:
-    """diffusers' record of how the LoRA was made: `<component>.lora_alpha` and the like; empty where there is none."""
-    text = container.metadata.get(PEFT_METADATA)
+    """The record of how the LoRA was made, with `lora_alpha` and the like; empty where there is none.
+
+    diffusers has it in the file, by component (`unet.lora_alpha`); PEFT in a file of its own beside it.
+    """
+    text = container.metadata.get(PEFT_METADATA) or _beside(container.path)
     if not text:
         return {}
     try:
@@ -158,6 +172,16 @@ def _peft_settings(container: Container) -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         raise Refused("lora_peft_settings", path=container.path)
     return settings
+
+
+def _beside(path: pathlib.Path) -> str:
+    """What PEFT's save_pretrained wrote into the folder of `adapter_model.safetensors`; "" where it did not."""
+    if path.name != _PEFT_FILE:
+        return ""
+    try:
+        return path.with_name(_PEFT_SETTINGS).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _peft_alpha(settings: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor]) -> float | None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-from torch import Tensor
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
 
 from tests.trainer.formats import bad, made
 from tests.trainer.formats.made import TO_K
@@ -122,6 +123,30 @@ def test_a_magnitude_vector_is_dora(tmp_path: pathlib.Path) -> None:
     file = opened(tmp_path, {**tensors, f"{TO_K}.lora_magnitude_vector": torch.ones(8)})
     assert file.kinds == ("dora", "lora")
     assert file.layers[TO_K].tensors["dora_scale"].shape == (8, 1)
+
+
+@pytest.mark.parametrize("decomposed", [False, True], ids=["lora", "dora"])
+def test_a_folder_of_peft_changes_weights_as_peft_does(tmp_path: pathlib.Path, decomposed: bool) -> None:
+    """Its alpha, 5 for a rank of 2, is in the file beside; its norms are of the outputs, [1, out, 1, 1] for kernels.
+
+    Read without the one the change would be 2.5 times too small; with the other axis, as large as it is but another.
+    """
+    torch.manual_seed(0)
+    block = nn.ModuleDict({"conv1": nn.Conv2d(6, 6, 3), "time_emb_proj": nn.Linear(5, 6)})
+    model = nn.ModuleDict({"mid_block": nn.ModuleDict({"resnets": nn.ModuleList([block])})})
+    before = {f"unet.mid_block.resnets.0.{name}": layer.weight.detach().clone() for name, layer in block.items()}
+    config = LoraConfig(r=2, lora_alpha=5, target_modules=list(block), init_lora_weights=False, use_dora=decomposed)
+    learned = get_peft_model(model, config)
+    with torch.no_grad():
+        for name, values in learned.named_parameters():
+            values.mul_(torch.rand_like(values) + 0.5 if "magnitude" in name else 1)
+    learned.save_pretrained(tmp_path)
+    after = dict(learned.merge_and_unload().named_parameters())
+    layers = open_lora(tmp_path / "adapter_model.safetensors").layers
+    assert layers.keys() == before.keys()
+    for name, weight in before.items():
+        change = after[f"{name.removeprefix('unet.')}.weight"] - weight
+        assert made.error(layers[name].changed(weight, 1.0) - weight, change) < 1e-5
 
 
 def test_two_spellings_of_one_layer_are_refused(tmp_path: pathlib.Path) -> None:
