@@ -124,5 +124,6 @@ def _snr(alpha: Tensor) -> Tensor:
 def min_snr_weight(alpha: Tensor, gamma: float, prediction: str) -> Tensor:
     """min(SNR, γ) / SNR for ε, / (SNR + 1) for v; [B] (Hang et al., arXiv:2303.09556)."""
     snr = alpha / (1 - alpha)
-    # Where there is no signal, γ / SNR is infinite, and no 0 / 0.
-    return snr.clamp(max=gamma) / (snr + 1) if prediction == "v" else (gamma / snr).clamp(max=1)
+    clipped = snr.clamp(max=gamma)
+    # Without any signal it is 0 / 0, but 1 however little signal there is.
+    return clipped / (snr + 1) if prediction == "v" else torch.where(snr > 0, clipped / snr, 1.0)
