@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.trainer import tiny
+from tests.trainer.engine.conftest import LEARNED, Learned
 from tests.trainer.engine.test_loop import carried_out, equal, final, told
-from tests.trainer.engine.test_start import LEARNED, learned
 from tests.trainer.formats import made
 from trainer.engine import base_loras, device
 from trainer.families.base import family
@@ -40,12 +40,12 @@ def weights(job: Job, merged: bool = True) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("adapter", [{}, {"type": "locon"}, {"type": "loha"}, {"decompose": True}])
+@pytest.mark.parametrize("adapter", [{"type": "locon", "conv_rank": 3}, {"type": "loha"}, {"decompose": True}])
 def test_the_base_model_changes_by_what_the_files_add(
-    tmp_path: pathlib.Path, tiny_model: pathlib.Path, adapter: dict[str, Any]
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, learned: Learned, adapter: dict[str, Any]
 ) -> None:
-    first = learned(tmp_path / "first", tiny_model, **adapter)
-    second = learned(tmp_path / "second", tiny_model)
+    first = learned(**adapter)
+    second = learned()
     job = job_for(tmp_path, tiny_model, [f"{first}=0.5", str(second)])
     before, after = weights(job, merged=False), weights(job)
     layers, others = open_lora(first).layers, open_lora(second).layers
@@ -60,9 +60,9 @@ def test_the_base_model_changes_by_what_the_files_add(
 
 
 def test_it_is_trained_upon_sampled_from_at_the_start_and_the_same_after_a_stop(
-    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, learned: Learned
 ) -> None:
-    file = learned(tmp_path / "first", tiny_model)
+    file = learned()
     samples = {"prompts": ["a red thing"], "steps": 2, "width_px": 32, "height_px": 32}
     jobs = [
         job.model_copy(update={"samples": job.samples.model_copy(update=samples)})
@@ -81,9 +81,11 @@ def test_it_is_trained_upon_sampled_from_at_the_start_and_the_same_after_a_stop(
     assert equal(final(whole), final(parts))
 
 
-def test_captions_are_encoded_by_the_changed_text_encoder(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+def test_captions_are_encoded_by_the_changed_text_encoder(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, learned: Learned
+) -> None:
     """The cache on disk, shared by both runs, must not hand out what another text encoder has made."""
-    file = learned(tmp_path / "first", tiny_model)
+    file = learned()
     only_text = {
         f"{stored}.{ending}": tensor
         for name, layer in open_lora(file).layers.items()
@@ -101,9 +103,9 @@ def test_captions_are_encoded_by_the_changed_text_encoder(tmp_path: pathlib.Path
 
 
 def test_layers_that_the_model_lacks_are_counted_and_a_file_of_only_such_is_refused(
-    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, learned: Learned
 ) -> None:
-    file = learned(tmp_path / "first", tiny_model)
+    file = learned()
     layers = dict(open_lora(file).layers)
     strange = made.lora("unet.down_blocks.3.resnets.1.conv1", 8, (8, 3, 3), 2, 1.0)
     key = "lora_unet_down_blocks_3_resnets_1_conv1"

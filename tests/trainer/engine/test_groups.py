@@ -87,7 +87,8 @@ def test_what_begins_at_zero_learns_faster_by_the_ratio(
 def test_stopped_and_resumed_with_several_rates_ends_in_the_same_bits(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, optimizer: str, changes: dict[str, Any]
 ) -> None:
-    job = job_for(tmp_path, tiny_model, {"optimizer": optimizer, "epochs": 1, **changes}, {"block_ranks": [4, 2, 2]})
+    training = {"optimizer": optimizer, "epochs": 0, "steps": 4, **changes}
+    job = job_for(tmp_path, tiny_model, training, {"block_ranks": [4, 2, 2]})
     whole, _ = carried_out(job)
     parts, _ = carried_out(job, stop_at=2)
     told(job, parts)
@@ -99,7 +100,7 @@ def test_a_job_in_which_nothing_learns_is_refused(tmp_path: pathlib.Path, tiny_m
         carried_out(job_for(tmp_path, tiny_model, {"text_encoder": False}, {"block_ranks": [0, 0, 0]}))
 
 
-@pytest.mark.parametrize("numbers", [[0.5, 0, 2], [1, *[0.5] * 9, *[0] * 3, *[2] * 9, 1]])
+@pytest.mark.parametrize("numbers", [[1, *[0.5] * 9, *[0] * 3, *[2] * 9, 1]])
 def test_sdxl_counts_23_blocks(tmp_path: pathlib.Path, tiny_sdxl: pathlib.Path, numbers: list[float]) -> None:
     training = {**ONE_STEP, "optimizer_args": {"weight_decay": 0.0}, "block_learning_rates": numbers}
     model = {"base": str(tiny_sdxl), "family": "sdxl"}

@@ -67,16 +67,21 @@ def test_a_layer_that_changes_nothing_stays_so() -> None:
     assert torch.equal(nothing.tensors["lora_down"], torch.ones(2, 3))
 
 
-@pytest.mark.parametrize("kind", ["locon", "loha", "lokr"])
+@pytest.mark.parametrize("kind", ["locon", "loha"])
 def test_a_training_keeps_to_the_limit_also_after_a_stop(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path, kind: str
 ) -> None:
-    changes = {"adapter": {"type": kind, "max_norm": 0.05}, "output": {"save_precision": "fp32"}}
+    training = {"epochs": 0, "steps": 4, "text_encoder": False}
+    changes = {
+        "adapter": {"type": kind, "max_norm": 0.02},
+        "training": training,
+        "output": {"save_precision": "fp32"},
+    }
     job = tiny.job(tmp_path, tiny_model, changes)
     whole, _ = carried_out(job)
     norms = [float(one.delta().norm()) for one in open_lora(whole.weights / "tiny.safetensors").layers.values()]
-    assert max(norms) == pytest.approx(0.05, rel=1e-4)
-    assert min(norms) < 0.0499
-    parts, _ = carried_out(job, stop_at=5)
+    assert max(norms) == pytest.approx(0.02, rel=1e-4)
+    assert min(norms) < 0.0199
+    parts, _ = carried_out(job, stop_at=2)
     told(job, parts)
     assert equal(final(whole), final(parts))
