@@ -85,7 +85,7 @@ def build() -> Bar:
         buttons["take"] = gr.Button(say("paste.take"), variant="primary", size="sm", min_width=0, elem_id="paste-take")
         buttons["leave"] = gr.Button(say("presets.cancel"), size="sm", min_width=0, elem_id="paste-leave")
     with gr.Row(elem_id="about"):
-        purpose = gr.HTML(_purpose(first.purpose if first else ""), elem_id="purpose", apply_default_css=False)
+        purpose = gr.HTML(_about(first), elem_id="purpose", apply_default_css=False)
         line = gr.HTML("", elem_id="plan", apply_default_css=False)
     notice = gr.HTML("", elem_id="notice", apply_default_css=False)
     said = gr.Textbox(visible=False)
@@ -161,7 +161,7 @@ def _load(form: Form, key: str | None) -> list[Any]:
         job = document.job
     except Invalid as error:
         return [*[gr.skip()] * (len(form.widgets) + 1), notice("error", map(_plain, error.messages)), ""]
-    return [*form.fill(job), _purpose(document.purpose), _unknown(document.unknown), _order("loaded", preset=key)]
+    return [*form.fill(job), _about(document), _unknown(document.unknown), _order("loaded", preset=key)]
 
 
 def _upload(form: Form, paths: list[str]) -> list[Any]:
@@ -214,7 +214,7 @@ def _save(form: Form, title: str, purpose: str, chosen: str | None, *given: Any)
         return [gr.skip(), gr.skip(), notice("error", [html.escape(say("presets.unsaved", reason=error))]), ""]
     chooser = gr.Dropdown(choices=_choices(shelf.entries()), value=entry.key)
     told = notice("good", [html.escape(say("presets.saved", title=entry.title, path=entry.path))])
-    return [chooser, _purpose(entry.purpose), told, _order("saved", preset=entry.key)]
+    return [chooser, _about(entry), told, _order("saved", preset=entry.key)]
 
 
 def _proposal(chosen: str | None) -> tuple[str, str]:
@@ -229,12 +229,29 @@ def _proposal(chosen: str | None) -> tuple[str, str]:
 
 
 def _show_purpose(key: str | None) -> str:
-    entry = shelf.find(key)
-    return _purpose(entry.purpose if entry else "")
+    return _about(shelf.find(key))
 
 
 def _purpose(text: str) -> str:
     return f'<p title="{html.escape(text)}">{html.escape(text)}</p>'
+
+
+def _about(preset: shelf.Entry | presets.Document | None) -> str:
+    """What a preset is good for and, in a fold, why its numbers are as they are and what it needs."""
+    if preset is None:
+        return _purpose("")
+    lines = [*_cost(preset), *preset.reasoning]
+    if not lines:
+        return _purpose(preset.purpose)
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    why = f"<details><summary>{html.escape(say('presets.why'))}</summary><ul>{items}</ul></details>"
+    return _purpose(preset.purpose) + why
+
+
+def _cost(preset: shelf.Entry | presets.Document) -> list[str]:
+    if not preset.file_mb or not preset.memory_gb:
+        return []
+    return [say("presets.cost", file=f"{preset.file_mb:.0f}", memory=f"{preset.memory_gb:.0f}")]
 
 
 def _unknown(unknown: Sequence[Message]) -> str:
@@ -341,4 +358,4 @@ def restore(form: Form, draft: str) -> list[Any]:
         found.append(value if usable else gr.skip())
     entry = next((entry for entry in entries if entry.key == kept.get("preset")), None)
     chooser = gr.Dropdown(choices=_choices(entries), value=entry.key if entry else None)
-    return [*found, chooser, _purpose(entry.purpose if entry else "")]
+    return [*found, chooser, _about(entry)]

@@ -13,25 +13,37 @@ from trainer.run.folder import write_text
 
 STARTER = "sd15/starter"
 OWN = "own"
+_ORDER = ("starter", "character", "style", "few-pictures", "many-pictures", "8gb", "mac")
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One preset file: `key` names it in the page, `title` and `purpose` are for a person."""
+    """One preset file: `key` names it in the page, the rest is for a person (see presets.Document)."""
 
     key: str
     path: pathlib.Path
     title: str
     purpose: str
+    reasoning: tuple[str, ...] = ()
+    file_mb: float = 0.0
+    memory_gb: float = 0.0
 
 
 def entries() -> list[Entry]:
-    """Every preset, the starter first, the user's own last. A file that cannot be read is listed by its name."""
-    shipped = sorted(presets.PRESETS.glob("*/*.json"), key=lambda path: (path.parent.name, path.name))
+    """Every preset: the starter, those of each family in one order, the user's own.
+
+    A file that cannot be read is listed by its name.
+    """
+    shipped = sorted(presets.PRESETS.glob("*/*.json"), key=_place)
     found = [_entry(f"{path.parent.name}/{path.stem}", path) for path in shipped]
-    found.sort(key=lambda entry: entry.key != STARTER)
     own = sorted(own_folder().glob("*.json"), key=lambda path: path.name.casefold())
     return found + [_entry(f"{OWN}/{path.stem}", path) for path in own if not path.name.startswith(".")]
+
+
+def _place(path: pathlib.Path) -> tuple[bool, str, int, str]:
+    name = path.stem
+    number = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    return f"{path.parent.name}/{name}" != STARTER, path.parent.name, number, name
 
 
 def own_folder() -> pathlib.Path:
@@ -45,7 +57,8 @@ def _entry(key: str, path: pathlib.Path) -> Entry:
     except Invalid as error:
         return Entry(key, path, path.stem, str(error))
     title = read.title or path.stem
-    return Entry(key, path, say("presets.own", title=title) if key.startswith(f"{OWN}/") else title, read.purpose)
+    shown = say("presets.own", title=title) if key.startswith(f"{OWN}/") else title
+    return Entry(key, path, shown, read.purpose, read.reasoning, read.file_mb, read.memory_gb)
 
 
 def find(key: str | None) -> Entry | None:

@@ -1,29 +1,34 @@
-"""The hashes by which a LoRA file names the base model that it was trained on, where that is one file."""
+"""The hashes by which a LoRA file names the models that it was trained with, where they are single files."""
 
 import contextlib
 import hashlib
 import os
 import pathlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from trainer.formats.hashes import legacy_hash_of_file
 from trainer.job.base_model import describe
+from trainer.job.settings import Job
 
 _CHUNK_BYTES = 4 * 2**20
+_BASE, _VAE = ("ss_sd_model_hash", "ss_new_sd_model_hash"), ("ss_vae_hash", "ss_new_vae_hash")
 
 
-def hashing(base: str) -> Callable[[], Mapping[str, str]]:
-    """Begins to hash the base model's file and returns what waits for the end of it and gives the metadata.
+def hashing(job: Job) -> Callable[[], Mapping[str, str]]:
+    """Begins to hash the files of the base model and the VAE; returns what waits for the end and gives the metadata.
 
     A sha256 of several GB takes seconds; on a thread of its own, which does not keep the program from ending, training
-    does not wait for them. Nothing is found where `base` is no file or cannot be read.
+    does not wait for them. Nothing is found of what is no file or cannot be read.
     """
     found: dict[str, str] = {}
-    path = describe(base, "").path if base else None
-    if path is None or not os.path.isfile(path):
+    keys = {describe(job.model.base, "").path: _BASE}
+    if job.model.vae:
+        keys[pathlib.Path(os.path.expanduser(job.model.vae))] = _VAE
+    files = [(path, both) for path, both in keys.items() if path and os.path.isfile(path)]
+    if not files:
         return lambda: found
-    thread = threading.Thread(target=_hash, args=(path, found), daemon=True)
+    thread = threading.Thread(target=_hash, args=(files, found), daemon=True)
     thread.start()
 
     def result() -> Mapping[str, str]:
@@ -33,11 +38,10 @@ def hashing(base: str) -> Callable[[], Mapping[str, str]]:
     return result
 
 
-def _hash(path: pathlib.Path, found: dict[str, str]) -> None:
-    digest = hashlib.sha256()
-    with contextlib.suppress(OSError):
-        with path.open("rb") as stream:
+def _hash(files: Sequence[tuple[pathlib.Path, tuple[str, str]]], found: dict[str, str]) -> None:
+    for path, (short, whole) in files:
+        digest = hashlib.sha256()
+        with contextlib.suppress(OSError), path.open("rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
-        legacy = legacy_hash_of_file(path)
-        found.update({"ss_sd_model_hash": legacy, "ss_new_sd_model_hash": digest.hexdigest()})
+            found.update({short: legacy_hash_of_file(path), whole: digest.hexdigest()})

@@ -253,7 +253,7 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
         per_epoch,
         place.processes,
         optimizer_name(learner.optimizer, job.training.optimizer_args),
-        hashing(job.model.base if place.is_main else ""),
+        hashing(job) if place.is_main else dict,
         parts.zero_terminal_snr,
     )
     tell(

@@ -33,7 +33,8 @@ class About:
     """What the metadata is made from, besides the moment of saving.
 
     `steps` are optimizer steps in all; `processes` share the batches of each. `base_hashes` gives the metadata of the
-    base model's file, and waits until they are known. `session` is a number that no other run has.
+    models' files, and waits until they are known. `zero_terminal_snr` is whether the noise ends without any signal,
+    `session` a number that no other run has.
     """
 
     job: Job
@@ -90,17 +91,21 @@ def _run(about: About, moment: Moment) -> Mapping[str, object]:
 def _base(about: About) -> Mapping[str, object]:
     model, family = about.job.model, FAMILIES[about.job.model.family]
     most = about.job.training.caption_tokens
-    is_file = os.path.exists(os.path.expanduser(model.base))
-    vae = {"ss_vae_name": pathlib.PurePath(model.vae).name} if model.vae else {}
     return {
-        **vae,
-        "ss_sd_model_name": pathlib.PurePath(model.base).name if is_file else model.base,
+        "ss_sd_model_name": _file_name(model.base),
+        **({"ss_vae_name": _file_name(model.vae)} if model.vae else {}),
         "ss_base_model_version": family.versions[about.prediction],
         "ss_v2": "zero_padding" in family.capabilities,
         "ss_clip_skip": model.clip_skip if "clip_skip" in family.capabilities else None,
         "ss_max_token_length": None if most == 75 else most,
         "ss_zero_terminal_snr": about.zero_terminal_snr,
     }
+
+
+def _file_name(model: str) -> str:
+    """A path's last part; the id of a model on the hub as it is."""
+    is_path = pathlib.PurePath(model).suffix == ".safetensors" or os.path.exists(os.path.expanduser(model))
+    return pathlib.PurePath(model).name if is_path else model
 
 
 def _training(about: About) -> Mapping[str, object]:

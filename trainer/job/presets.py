@@ -1,7 +1,9 @@
 """Reads and writes job and preset files.
 
 Both are one JSON object: `version`, the sections of a `Job` (any part of them; the rest are defaults), and, in a
-preset, `title` and `purpose`; what a run's job.json says `about` itself is passed over.
+preset, `title` and `purpose`, why its numbers are as they are (`reasoning`, a list of sentences), the size of its file
+(`file_mb`) and an estimate of the memory that it needs (`memory_gb`); what a run's job.json says `about` itself is
+passed over.
 """
 
 import dataclasses
@@ -15,6 +17,8 @@ from trainer.job.fields import Invalid, Message, flatten, nest, parse, specs, un
 from trainer.job.settings import VERSION, Job
 from trainer.job.words import say
 
+HEAD = ("version", "title", "purpose", "reasoning", "file_mb", "memory_gb", "about")
+"""What stands in a file beside the sections of a job."""
 PRESETS = pathlib.Path(__file__).parents[2] / "presets"
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -24,12 +28,18 @@ MIGRATIONS: Mapping[int, Migration] = types.MappingProxyType({})
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """What a file holds: nested values as written (in today's version), title, purpose, and what was not known."""
+    """What a file holds: nested values as written (in today's version), what it says of them, and what was not known.
+
+    `file_mb` and `memory_gb` are 0 where nothing is said.
+    """
 
     data: Mapping[str, Any]
     title: str
     purpose: str
     unknown: tuple[Message, ...]
+    reasoning: tuple[str, ...] = ()
+    file_mb: float = 0.0
+    memory_gb: float = 0.0
 
     @property
     def job(self) -> Job:
@@ -65,16 +75,24 @@ def document(data: Any, name: str) -> Document:
         raise _invalid("newer_version", path=name, version=version, known=VERSION)
     for older in range(version, VERSION):
         data = MIGRATIONS[older](data)
-    values = {key: value for key, value in data.items() if key not in ("title", "purpose", "version", "about")}
+    values = {key: value for key, value in data.items() if key not in HEAD}
     if any(not isinstance(values.get(section, {}), dict) for section in Job.model_fields):
         raise _invalid("not_a_job", path=name)
-    unknown = unknown_paths(values)
+    unknown, reasoning = unknown_paths(values), data.get("reasoning")
     return Document(
         _without(values, unknown),
         str(data.get("title", "")),
         str(data.get("purpose", "")),
         tuple(map(unknown_message, unknown)),
+        tuple(map(str, reasoning)) if isinstance(reasoning, list) else (),
+        _positive(data.get("file_mb")),
+        _positive(data.get("memory_gb")),
     )
+
+
+def _positive(value: Any) -> float:
+    """A number above 0; 0 for anything else."""
+    return float(value) if isinstance(value, int | float) and 0 < value < 1e9 else 0.0
 
 
 def _without(values: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:

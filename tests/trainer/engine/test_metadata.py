@@ -37,7 +37,6 @@ ss_sd_model_name ss_sd_model_hash ss_new_sd_model_hash ss_vae_name ss_vae_hash s
 DOES_NOT_APPLY = {
     "ss_num_validation_images ss_validation_seed ss_validation_split ss_max_validation_steps "
     "ss_validate_every_n_epochs ss_validate_every_n_steps": "no pictures are held back to be tested with",
-    "ss_vae_name ss_vae_hash ss_new_vae_hash": "only another autoencoder than the base model's is named",
     "ss_datasets": "stands in place of the keys of one data set where there are several",
     "ss_sd_scripts_commit_hash": "names a version of another program",
     "ss_lowram": "says where models lie while they are loaded, which changes nothing in the file",
@@ -47,21 +46,19 @@ DOES_NOT_APPLY = {
 }
 
 
-def said(
-    prediction: str = "epsilon", thumbnail: str = "", base: str = "", **sections: dict[str, object]
-) -> dict[str, str]:
+def said(prediction: str = "epsilon", thumbnail: str = "", **sections: dict[str, object]) -> dict[str, str]:
     job = parse(sections)
     plan = make_plan(job)
-    about = About(
-        job, scan(job.dataset), plan, prediction, 0.0, plan.steps, plan.steps_per_epoch, 1, "A", hashing(base)
-    )
+    lengths = plan.steps, plan.steps_per_epoch, 1
+    about = About(job, scan(job.dataset), plan, prediction, 0.0, *lengths, "A", hashing(job))
     return metadata(about, Injected({}, {}), Moment(1, 2), thumbnail)
 
 
 def test_every_key_of_kohyas_scripts_is_written_or_does_not_apply(tmp_path: pathlib.Path) -> None:
-    base = tmp_path / "base.safetensors"
-    base.write_bytes(b"x")
-    written = {key for key in said(base=str(base)) if key.startswith("ss_")}
+    for name in ("base", "vae"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"x")
+    model = {name: str(tmp_path / f"{name}.safetensors") for name in ("base", "vae")}
+    written = {key for key in said(model=model) if key.startswith("ss_")}
     without = {key for keys in DOES_NOT_APPLY for key in keys.split()}
     assert not written & without
     assert written | without == set(KOHYAS_KEYS.split())
@@ -109,17 +106,20 @@ def test_a_base_model_in_one_file_is_named_by_the_hashes_that_other_programs_kno
     data = bytes(range(256)) * 5000
     base = tmp_path / "anime.safetensors"
     base.write_bytes(data)
-    values = said(base=str(base), model={"base": str(base)})
+    base.with_name("vae.safetensors").write_bytes(data[1:])
+    values = said(model={"base": str(base), "vae": str(base.with_name("vae.safetensors"))})
     assert values["ss_sd_model_name"] == "anime.safetensors"
     assert values["ss_sd_model_hash"] == hashlib.sha256(data[0x100000:0x110000]).hexdigest()[:8]
     assert values["ss_new_sd_model_hash"] == hashlib.sha256(data).hexdigest()
+    assert values["ss_vae_name"] == "vae.safetensors"
+    assert values["ss_new_vae_hash"] == hashlib.sha256(data[1:]).hexdigest()
 
 
 @pytest.mark.parametrize("base", ["starter", "somebody/some-model"])
 def test_a_base_model_of_many_files_has_no_hash_and_keeps_its_whole_name(base: str) -> None:
-    values = said(base=base, model={"base": base})
+    values = said(model={"base": base})
     assert values["ss_sd_model_name"] == base
-    assert "ss_sd_model_hash" not in values
+    assert not {"ss_sd_model_hash", "ss_vae_name", "ss_vae_hash"} & values.keys()
 
 
 def test_counts_are_those_of_all_processes_together() -> None:

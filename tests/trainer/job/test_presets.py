@@ -25,6 +25,32 @@ def test_every_preset_is_valid_and_says_what_it_is_for(path: pathlib.Path) -> No
     assert path.parent.name in FAMILIES
 
 
+def test_every_family_has_the_same_presets_and_a_beginner_has_one_more() -> None:
+    names = {"character", "style", "few-pictures", "many-pictures", "8gb", "mac"}
+    expected = {f"{family}/{name}" for family in FAMILIES for name in names} | {"sd15/starter"}
+    assert {f"{path.parent.name}/{path.stem}" for path in FILES} == expected
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_preset_for_a_real_model_gives_reasons_and_says_what_it_needs(path: pathlib.Path) -> None:
+    document = presets.read(path)
+    if path.stem == "starter":
+        return
+    assert len(document.reasoning) >= 4
+    assert all(sentence.endswith(".") for sentence in document.reasoning)
+    assert document.file_mb
+    card_gb = {"8gb": 8.0, "mac": 24.0}.get(path.stem, 13.0)
+    assert document.memory_gb <= card_gb
+    assert len(document.title) <= 40
+    assert len(document.purpose) <= 110
+
+
+def test_what_a_file_says_of_its_own_cost_need_not_make_sense(tmp_path: pathlib.Path) -> None:
+    write_text(tmp_path / "a.json", '{"reasoning": "why", "file_mb": "x", "memory_gb": -1}')
+    document = presets.read(tmp_path / "a.json")
+    assert (document.reasoning, document.file_mb, document.memory_gb) == ((), 0, 0)
+
+
 def test_what_is_written_is_read_back(tmp_path: pathlib.Path) -> None:
     job = parse({"training": {"steps": 7}, "samples": {"prompts": ["猫 --w 512"]}, "output": {"name": "ねこ"}})
     write_text(tmp_path / "a.json", presets.dump(job, "猫", "why"))
