@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainer.job import fields
+from trainer.job.facts import capabilities
 from trainer.job.fields import Invalid
 from trainer.job.kohya_import import (
     decide_adapter,
@@ -268,8 +269,14 @@ def _checked(verdict: Verdict, job: Job, refused: Mapping[str, str]) -> Verdict:
         to = {path: flat[path] if not isinstance(value, dict) else value for path, value in verdict.to.items()}
         if all(_is_default(path, value, defaults) for path, value in to.items()):
             return Verdict("default", to, verdict.why)
+        if not any(_acts(defaults[path], job) for path in to):
+            return Verdict("meaningless", to, say("kohya_hidden"))
         return Verdict("taken", to, verdict.why)
     return verdict
+
+
+def _acts(spec: fields.Spec, job: Job) -> bool:
+    return not spec.needs or spec.needs in capabilities(job.model.family, job.adapter.type)
 
 
 def _is_default(path: str, value: Any, defaults: Mapping[str, fields.Spec]) -> bool:
@@ -342,5 +349,7 @@ def _kept(assumed: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
 
 
 def _notes(case: Case) -> tuple[str, ...]:
+    if not case.counting:
+        return (*case.source.notes, say("kohya_note_nothing_known"))
     said = (decide_model.notes(case), decide_data.notes(case), decide_optimizer.notes(case))
     return (*case.source.notes, *(note for some in said for note in some))

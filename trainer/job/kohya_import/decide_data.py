@@ -59,7 +59,7 @@ def _folders(case: Case) -> dict[str, Verdict]:
     name = _last(str(case.raw("image_dir")))
     return {
         "train_data_dir": outer,
-        "image_dir": direct("dataset.folder", folder if folder else case.raw("image_dir")),
+        "image_dir": _parent(folder) if folder else direct("dataset.folder", case.raw("image_dir")),
         "num_repeats": _repeats(case, name),
         "class_tokens": _class_words(case, name),
     }
@@ -71,7 +71,12 @@ def together(case: Case) -> str:
     if not 1 < len(folders) <= _MOST_SUBSETS:
         return ""
     parents = {re.split(r"[\\/](?=[^\\/]+[\\/]?$)", folder.strip())[0] for folder in folders}
-    return parents.pop() if len(parents) == 1 else ""
+    parent = parents.pop() if len(parents) == 1 else ""
+    return "" if re.fullmatch(r"[A-Za-z]:|[\\/]*", parent) else parent
+
+
+def _parent(folder: str) -> Verdict:
+    return take({"dataset.folder": folder}, say("kohya_parent"))
 
 
 def spare(one: Given, first: Given, case: Case) -> Verdict:
@@ -79,7 +84,7 @@ def spare(one: Given, first: Given, case: Case) -> Verdict:
     folder = together(case)
     own = _last(case.subset_folders.get(one.key.rpartition(".")[0], ""))
     if folder and one.name == "image_dir":
-        return Verdict("taken", {"dataset.folder": folder})
+        return _parent(folder)
     if folder and one.name == "num_repeats" and values.same(one.value, repeats_in(own)):
         return stays(say("kohya_in_name"))
     if folder and one.name == "class_tokens" and values.same(one.value, _words_in(own)):

@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from trainer.job.kohya_import import values
 from trainer.job.kohya_import.decide_adapter import kind
@@ -36,6 +36,8 @@ TYPES = types.MappingProxyType(
     {"flux1": "flux1_checkbox", "flux1 oft": "flux1_checkbox", "anima": "anima_checkbox"}
     | {"hunyuanimage-2.1": "hunyuan_image_checkbox", "lumina": "lumina_checkbox"}
 )
+_OWN_LAYER: Mapping[str, Callable[[str], Verdict]] = types.MappingProxyType({"sdxl": skip, "v2": lack})
+"""The families that always read the layer of the text encoder that they were trained with; how it is at Kohya's."""
 MOVED = types.MappingProxyType({"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"})
 """Models that Kohya's files name and that are found elsewhere today."""
 
@@ -156,4 +158,7 @@ def _zero_snr(case: Case) -> Verdict:
 def _clip_skip(case: Case) -> Verdict:
     if case.number("clip_skip") == 0:
         return stays(say("kohya_zero_is", meaning="1"), {"model.clip_skip": 1})
+    verdict = _OWN_LAYER.get(switch_of(case))
+    if verdict is not None and (case.number("clip_skip") or 1) > 1:
+        return verdict(f"{switch_of(case)}_layer")
     return direct("model.clip_skip", case.raw("clip_skip"))

@@ -22,6 +22,8 @@ MAX_KEYS = 10_000
 """Kohya's own files have some hundreds of keys in some ten thousand bytes."""
 _ENDINGS = (".toml", ".json", ".txt")
 _BINARY = re.compile(r"[\x00-\x06\x0e-\x1a]")
+_ASIDE = frozenset({"wd14_caption"})
+"""What Kohya's GUI begins with where it does not train stands in its own config file too, under like names."""
 _TRAINS = re.compile(r"(?:train|tune)[\w-]*\.py$")
 _MOST_GARBLED = 4
 """A text of which more than one in so many characters cannot be read is no text."""
@@ -167,9 +169,8 @@ def _from_values(data: Any, title: str, *, sections: bool = False) -> Source:
 def _keys(data: dict[str, Any], *, sections: bool) -> Iterator[Given]:
     """Every key; with `sections`, those of a table as if they stood outside of it, as in sd-scripts' config files."""
     for key, value in data.items():
-        if sections and isinstance(value, dict) and value:
-            for one in _keys(value, sections=True):
-                yield dataclasses.replace(one, key=f"{key}.{one.key}")
+        if sections and isinstance(value, dict) and value and key not in _ASIDE:
+            yield from (Given(f"{key}.{name}", inner, str(name)) for name, inner in value.items())
         else:
             yield Given(str(key), value, str(key))
 

@@ -119,7 +119,7 @@ LACKING = (
     Row("metadata_thumbnail", why="own_metadata", lacks=True),
     Row("metadata_merged_from", why="own_metadata", lacks=True),
     # ---- uploads ----
-    Row("huggingface_repo_id", why="no_upload", lacks=True),
+    Row("huggingface_repo_id", off=(False,), why="no_upload", lacks=True),
     Row("huggingface_repo_type", why="no_upload", lacks=True),
     Row("huggingface_repo_visibility", why="no_upload", lacks=True),
     Row("huggingface_path_in_repo", why="no_upload", lacks=True),

@@ -1,7 +1,7 @@
 """Kohya's keys that become settings, a row each: on their own (`to`), or looked at together (`by`)."""
 
 from trainer.job.kohya_import.rows import Row
-from trainer.job.kohya_import.values import switch
+from trainer.job.kohya_import.values import number, switch
 
 SETTINGS = (
     # ---- what is trained upon ----
@@ -101,7 +101,7 @@ SETTINGS = (
     Row("ip_noise_gamma", to="training.input_perturbation", off=(0,)),
     Row("ip_noise_gamma_random_strength", to="training.input_perturbation_random", off=(False,)),
     Row("min_timestep", to="training.min_timestep", off=(0,)),
-    Row("max_timestep", to="training.max_timestep", off=(1000,)),
+    Row("max_timestep", to="training.max_timestep", off=(1000,), turn=lambda value: number(value) or 1000),
     # ---- how it is calculated ----
     Row("mixed_precision", by="precision"),
     Row("gradient_checkpointing", to="training.gradient_checkpointing"),

@@ -373,6 +373,16 @@ def test_one_subset_gives_its_folder_and_repeats() -> None:
     assert value(made, "dataset.default_repeats") == 6
 
 
+@pytest.mark.parametrize(
+    ("folders", "folder"), [(("D:/a/x", "D:/a/y"), "D:/a"), (("D:/x", "D:/y"), "D:/x"), (("/x", "/y"), "/x")]
+)
+def test_subsets_are_taken_together_but_for_a_whole_drive(folders: tuple[str, str], folder: str) -> None:
+    made = imported("[[datasets]]\n" + "".join(f'[[datasets.subsets]]\nimage_dir = "{one}"\n' for one in folders))
+    assert value(made, "dataset.folder") == folder
+    why = line(made, "datasets[0].subsets[0].image_dir").verdict.why
+    assert ("every folder in it" in why) == (folder == "D:/a")
+
+
 def test_flags_behind_the_preset_win() -> None:
     made = imported({"max_grad_norm": 1, "additional_parameters": "--max_grad_norm=0.5 --unheard_of"})
     assert value(made, "training.max_grad_norm") == 0.5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.trainer.job.kohya_import.inputs import FINETUNING, FLUX, MODERN, OLDEST, imported
+from tests.trainer.job.kohya_import.inputs import FINETUNING, FLUX, MODERN, OLDEST, heading, imported
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,27 @@ from tests.trainer.job.kohya_import.inputs import FINETUNING, FLUX, MODERN, OLDE
 )
 def test_what_trains_no_lora_is_said_in_one_sentence(given: object, words: str) -> None:
     assert [words in note for note in imported(given).notes].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "layer"),
+    [({}, "taken", 2), ({"sdxl": True}, "meaningless", 1), ({"v2": True}, "unsupported", 1)],
+)
+def test_a_layer_of_the_text_encoder_is_only_skipped_where_it_can_be(
+    given: dict[str, object], where: str, layer: int
+) -> None:
+    made = imported({"clip_skip": 2, **given})
+    assert (heading(made, "clip_skip"), made.job.model.clip_skip) == (where, layer)
+
+
+def test_a_rate_of_an_encoder_that_there_is_not_means_nothing() -> None:
+    assert heading(imported("--learning_rate=1e-4 --learning_rate_te2=2e-6"), "--learning_rate_te2") == "meaningless"
+
+
+def test_a_file_of_something_else_is_called_so() -> None:
+    made = imported({"a.png": {"caption": "a cat"}, "b.png": {}})
+    assert [note for note in made.notes if "right file" in note]
+    assert len(made.under("unsupported")) == 2
 
 
 @pytest.mark.parametrize("given", [OLDEST, MODERN, FLUX, "python sd3_train_network.py --seed=1", "--network_dim=4"])
