@@ -15,24 +15,30 @@ _MOST_BYTES = 30_000
 _QUALITIES = (90, 80, 70, 60, 50, 40, 30)
 
 
-def thumbnail(job: Job, run: RunFolder, epoch: int) -> str:
-    """What goes into a file saved at `epoch`, as a data URL; "" where none is wanted or nothing was drawn yet."""
-    path = _newest_sample(job, run, epoch) if job.output.thumbnail else None
-    if path is None:
+def thumbnail(job: Job, run: RunFolder) -> str:
+    """What goes into a file that is saved now, as a data URL; "" where none is wanted or nothing was drawn yet."""
+    if not job.output.thumbnail:
         return ""
     try:
-        return data_url(path)
+        path = _newest_sample(job, run)
+        return data_url(path) if path else ""
     except (OSError, ValueError, SyntaxError):  # what Pillow raises for a damaged file: no reason not to save
         return ""
 
 
-def _newest_sample(job: Job, run: RunFolder, epoch: int) -> pathlib.Path | None:
-    """The first prompt's sample of `epoch` or of the last epoch before it that has one; never the baseline."""
+def _newest_sample(job: Job, run: RunFolder) -> pathlib.Path | None:
+    """The first prompt's last sample, of an epoch or of a step; never the baseline."""
     wanted = requests(job)[:1]
-    if not wanted or job.samples.every_epochs == 0:
+    if not wanted:
         return None
-    paths = (run.sample_file(job.output.name, number, 1, wanted[0].seed) for number in range(epoch, 0, -1))
-    return next((path for path in paths if path.is_file()), None)
+    baseline = run.sample_file(job.output.name, 0, 1, wanted[0].seed)
+    begins, _, ends = baseline.name.rpartition("e0000")
+    found = [path for path in run.samples.iterdir() if path.name.startswith(begins) and path.name.endswith(ends)]
+    return max((path for path in found if path != baseline), key=_drawn_at, default=None)
+
+
+def _drawn_at(path: pathlib.Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, path.name
 
 
 def data_url(path: pathlib.Path) -> str:

@@ -72,9 +72,22 @@ def test_the_baseline_and_a_damaged_sample_are_never_shown(tmp_path: pathlib.Pat
     job, run = ready(tmp_path, tiny_model)
     path = run.sample_file("tiny", 0, 1, 42)
     Image.new("RGB", (8, 8)).save(path)
-    assert thumbnail(job, run, 1) == ""
+    assert thumbnail(job, run) == ""
     run.sample_file("tiny", 1, 1, 42).write_bytes(path.read_bytes()[:40])
-    assert thumbnail(job, run, 1) == ""
+    assert thumbnail(job, run) == ""
+
+
+def test_a_file_saved_after_some_steps_shows_the_sample_of_that_step(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    samples = {"prompts": ["a red thing"], "every_epochs": 0, "every_steps": 2}
+    output = {"thumbnail": True, "save_every_epochs": 0, "save_every_steps": 2}
+    job = tiny.job(tmp_path, tiny_model, {"samples": samples, "output": output})
+    run = folder.create(tmp_path / "out", "tiny")
+    train(job, run, lambda event: None)
+    (saved,) = run.weights.glob("*step*02.safetensors")
+    (drawn,) = run.samples.glob("*step*02_p01_s42.png")
+    assert in_file(saved) == data_url(drawn)
 
 
 def test_without_the_wish_no_file_has_one(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
