@@ -293,6 +293,7 @@ def _assumed(case: Case, verdicts: Iterable[Verdict]) -> list[Mapping[str, Any]]
         found.append({**SCRIPTS_DEFAULTS, **_scripts_length(given), **_scripts_rates(case, given)})
     if case.source.kind != "gui":
         found.append(DATASET_DEFAULTS)
+    found.append({f"model.{name}": base for name, base in decide_model.usual_base(case).items()})
     found.append(_one_rate(case, given))
     if decide_optimizer.has_no_schedule(case):
         found.append({"training.schedule": "constant"})

