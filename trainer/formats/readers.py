@@ -1,5 +1,5 @@
 """Which programs read a LoRA file, and why one does not: measured with ComfyUI 0.3.64, Forge of 2025-06, A1111 of
-2024-01, diffusers 0.42 and sd-scripts 0.10.
+2024-01 and its DoRA of 1.9, diffusers 0.42 and sd-scripts 0.10.
 """
 
 import dataclasses
@@ -18,6 +18,8 @@ _PARTLY = frozenset(
         "reader_lokr_tucker",
         "reader_dora_lost",
         "reader_dora_old",
+        "reader_dora_open_clip",
+        "reader_dora_axis",
         "reader_dora_other",
     }
 )
@@ -58,13 +60,14 @@ def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
         yield SD_SCRIPTS, "reader_kind"
     if _has(file, "lokr_t2"):
         yield COMFY, "reader_lokr_tucker"
-        yield FORGE, "reader_kind"
+        yield FORGE, "reader_lokr_tucker_stops"
     if _has(file, "lora_mid"):
         yield DIFFUSERS, "reader_mid"
         yield SD_SCRIPTS, "reader_mid"
     if "dora" in kinds:
         columns = all(layer.norms_inputs for layer in file.layers.values() if layer.is_dora)
-        yield A1111, "reader_dora_old" if columns else "reader_dora_lost"
+        old = "reader_dora_open_clip" if _decomposes_open_clip(file) else "reader_dora_old"
+        yield A1111, old if columns else "reader_dora_axis"
         yield from ((program, "reader_dora_lost") for program in (DIFFUSERS, SD_SCRIPTS))
         if not columns:
             yield from ((program, "reader_dora_other") for program in (COMFY, FORGE))
@@ -72,6 +75,14 @@ def _obstacles(file: LoraFile) -> Iterator[tuple[str, str]]:
 
 def _has(file: LoraFile, kind: str) -> bool:
     return any(kind in layer.tensors for layer in file.layers.values())
+
+
+def _decomposes_open_clip(file: LoraFile) -> bool:
+    """Whether there is DoRA where A1111 has query, key and value as one weight, whose shape it then trips over."""
+    return any(
+        layer.is_dora and ".self_attn." in name and name.partition(".")[0] in file.layout.open_clip
+        for name, layer in file.layers.items()
+    )
 
 
 def _lacks_wrapper(stored: str) -> bool:

@@ -76,3 +76,25 @@ def test_names(tmp_path: pathlib.Path) -> None:
     assert reading(tmp_path / "a.safetensors") == {DIFFUSERS}
     flat = kohya.named({"lora_te_encoder_layers_0_mlp_fc1": made.sd15()[made.FC1]}, torch.float32)
     assert reading(made.file(tmp_path / "b.safetensors", flat)) == {DIFFUSERS}
+
+
+@pytest.mark.parametrize(
+    ("component", "norms", "reason"),
+    [
+        ("text_encoder", ONES[:1], "reader_dora_old"),
+        ("text_encoder_2", ONES[:1], "reader_dora_open_clip"),
+        ("text_encoder_2", ONES[:, :1], "reader_dora_axis"),
+    ],
+)
+def test_dora_in_the_text_encoders_of_a1111(tmp_path: pathlib.Path, component: str, norms: Tensor, reason: str) -> None:
+    """OpenCLIP's attention has one weight for query, key and value, [3840, 1280]; to it A1111 adds a change of
+    [1280, 1280] before it takes the norms, fails, and leaves the layer as it was: 128 layers of an SDXL file.
+    """
+    name = f"{component}.text_model.encoder.layers.0.self_attn.q_proj"
+    tensors = made.lora(name, 4, (4,), 2, 1.0).tensors
+    dora = made.layer(name, {**tensors, "dora_scale": norms}, 1.0)
+    of_sdxl = made.lora(made.TO_K, 8, (2048,), 2, 1.0)
+    kohya.write(tmp_path / "a.safetensors", {name: dora, made.TO_K: of_sdxl}, "fp32", {}, layouts.SDXL)
+    found = {reader.program: reader for reader in readers(open_lora(tmp_path / "a.safetensors"))}
+    assert (found[A1111].reason, found[A1111].verdict) == (reason, "partly")
+    assert say(reason)
