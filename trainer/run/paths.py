@@ -11,10 +11,11 @@ from trainer.job.settings import Job
 def with_whole_paths(job: Job, outputs: pathlib.Path) -> Job:
     """`job` with every path absolute and `outputs` as its output folder; names of what is shipped stay names."""
     base = job.model.base if job.model.base == "starter" else _whole(job.model.base)
+    models = {name: _whole(getattr(job.model, name)) for name in ("vae", "tokenizer")}
     pictures = ("folder", "regularisation_folder", "mask_folder")
     loras = [_whole_weighted(text) for text in job.model.base_loras]
     whole = {
-        "model": {"base": base, "tokenizer": _whole(job.model.tokenizer), "base_loras": loras},
+        "model": {"base": base, **models, "base_loras": loras},
         "adapter": {"start_from": _whole(job.adapter.start_from)},
         "dataset": {name: _whole_pictures(getattr(job.dataset, name)) for name in pictures},
         "output": {"folder": str(outputs)},

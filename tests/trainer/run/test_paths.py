@@ -12,13 +12,17 @@ def test_paths_do_not_depend_on_where_the_trainer_works(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "model").mkdir()
+    (tmp_path / "vae.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     folders = {"folder": "pictures", "regularisation_folder": "others", "mask_folder": "~/masks"}
-    job = Job.model_validate({"model": {"base": "model", "tokenizer": "none"}, "dataset": folders})
+    job = Job.model_validate(
+        {"model": {"base": "model", "vae": "vae.safetensors", "tokenizer": "none"}, "dataset": folders}
+    )
     whole = with_whole_paths(job, tmp_path / "out")
     assert (whole.model.base, whole.model.tokenizer) == (str(tmp_path / "model"), "none")
+    assert whole.model.vae == str(tmp_path / "vae.safetensors")
     assert whole.dataset.folder == str(tmp_path / "pictures")
     assert whole.dataset.regularisation_folder == str(tmp_path / "others")
     assert whole.dataset.mask_folder == str(tmp_path / "home" / "masks")
