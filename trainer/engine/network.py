@@ -30,8 +30,9 @@ def learning_metadata(job: Job) -> dict[str, str]:
     count, adapter, training = FAMILIES[job.model.family].blocks, job.adapter, job.training
     ranks = spread(adapter.block_ranks, count)
     alphas = spread(adapter.block_alphas, count) or [adapter.alpha] * len(ranks)
-    stored = [stored_alpha(int(rank), alpha, adapter) for rank, alpha in zip(ranks, alphas, strict=False)]
-    found = {"block_dims": ranks, "block_alphas": stored or alphas, **_rates(training.block_learning_rates, count)}
+    own = ranks or [adapter.rank] * len(alphas)
+    stored = [stored_alpha(int(rank), alpha, adapter) for rank, alpha in zip(own, alphas, strict=True)]
+    found = {"block_dims": ranks, "block_alphas": stored, **_rates(training.block_learning_rates, count)}
     plus = {"loraplus_lr_ratio": training.loraplus_ratio}
     plus["loraplus_text_encoder_lr_ratio"] = training.loraplus_text_encoder_ratio
     lists = {name: ",".join(f"{number:g}" for number in numbers) for name, numbers in found.items() if numbers}

@@ -52,6 +52,12 @@ def test_the_alphas_of_a_rank_stabilised_adapter_are_those_of_its_file() -> None
     assert args["conv_alpha"] == "6.0"
 
 
+def test_alphas_of_blocks_are_those_of_the_file_too_where_all_blocks_have_one_rank() -> None:
+    adapter = Adapter(rank=16, block_alphas=[1, 2, 3], rank_stabilised=True)
+    args = learning_metadata(Job(adapter=adapter))
+    assert args == {"block_alphas": ",".join(["4"] * 12 + ["8"] + ["12"] * 12)}
+
+
 @pytest.mark.parametrize(
     ("family", "numbers", "down", "middle", "up"),
     [
