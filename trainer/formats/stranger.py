@@ -131,7 +131,10 @@ def _layer(container: Container, name: str, parts: Mapping[str, str], settings: 
         tensors["dora_scale"] = _norms(tensors["dora_scale"], parts["dora_scale"])
     if any(not tensor.is_floating_point() or not tensor.isfinite().all() for tensor in tensors.values()):
         raise Refused("lora_not_numbers", path=container.path, name=name)
-    number = _peft_alpha(settings, name, tensors) if alpha is None else _number(alpha)
+    try:
+        number = _peft_alpha(settings, name, tensors) if alpha is None else _number(alpha)
+    except (AttributeError, TypeError, ValueError, OverflowError, re.error):
+        raise Refused("lora_peft_settings", path=container.path) from None
     layer = LoraLayer(name, types.MappingProxyType(tensors), number)
     families = {kind.partition("_")[0] for kind in tensors if kind != "dora_scale"}
     try:
@@ -190,7 +193,7 @@ def _peft_alpha(settings: Mapping[str, Any], name: str, tensors: Mapping[str, Te
     alpha = own.get("lora_alpha")
     for pattern, value in (own.get("alpha_pattern") or {}).items():
         # PEFT takes the patterns for regular expressions at the end of a path.
-        if re.match(rf"(?:.*\.)?{pattern}$", path):
+        if re.match(rf"(?:.*\.)?(?:{pattern})$", path):
             alpha = value
             break
     if alpha is None or "lora_down" not in tensors:

@@ -106,7 +106,14 @@ SETTINGS: dict[str, dict[str, object]] = {
     "an alpha of its own": {"unet.r": 8, "unet.lora_alpha": 9, "unet.alpha_pattern": {"attn2.to_k": 2}},
     "rank-stabilised": {"unet.r": 4, "unet.lora_alpha": 1, "unet.use_rslora": True},
     "without a component": {"r": 4, "lora_alpha": 2},
+    "a choice of layers": {"unet.r": 8, "unet.lora_alpha": 9, "unet.alpha_pattern": {"to_q|to_k": 2}},
 }
+STRANGE: list[dict[str, object]] = [
+    {"unet.lora_alpha": "strong"},
+    {"unet.lora_alpha": [1]},
+    {"unet.lora_alpha": 4, "unet.alpha_pattern": [1]},
+    {"unet.lora_alpha": 4, "unet.alpha_pattern": {"(": 3}},
+]
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -116,6 +123,15 @@ def test_alpha_is_found_in_the_metadata_of_diffusers(tmp_path: pathlib.Path, set
     tensors[f"{TO_K}.lora_B.weight"] = layers[TO_K].tensors["lora_up"]
     file = opened(tmp_path, tensors, {"lora_adapter_metadata": json.dumps(settings)})
     assert made.largest_error(file.layers, layers) < 1e-6
+
+
+@pytest.mark.parametrize("settings", STRANGE, ids=str)
+def test_metadata_of_diffusers_that_say_no_alpha_are_refused(
+    tmp_path: pathlib.Path, settings: dict[str, object]
+) -> None:
+    tensors = {f"{TO_K}.lora_A.weight": torch.ones(2, 768), f"{TO_K}.lora_B.weight": torch.ones(8, 2)}
+    with pytest.raises(Refused, match="lora_adapter_metadata"):
+        opened(tmp_path, tensors, {"lora_adapter_metadata": json.dumps(settings)})
 
 
 def test_a_magnitude_vector_is_dora(tmp_path: pathlib.Path) -> None:
