@@ -11,7 +11,6 @@ from trainer.formats.hashes import legacy_hash_of_file
 from trainer.job.base_model import describe
 from trainer.job.settings import Job
 
-_CHUNK_BYTES = 4 * 2**20
 _BASE, _VAE = ("ss_sd_model_hash", "ss_new_sd_model_hash"), ("ss_vae_hash", "ss_new_vae_hash")
 
 
@@ -40,8 +39,6 @@ def hashing(job: Job) -> Callable[[], Mapping[str, str]]:
 
 def _hash(files: Sequence[tuple[pathlib.Path, tuple[str, str]]], found: dict[str, str]) -> None:
     for path, (short, whole) in files:
-        digest = hashlib.sha256()
         with contextlib.suppress(OSError), path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-            found.update({short: legacy_hash_of_file(path), whole: digest.hexdigest()})
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            found.update({short: legacy_hash_of_file(path), whole: digest})

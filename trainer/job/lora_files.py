@@ -46,7 +46,7 @@ def problem(name: str, family: str) -> str:
     if not any(_SIGN.search(key) for key in tensors):
         return say("lora_none", path=name)
     found = next(_families(tensors), family)
-    labels = {"found": FAMILIES[found].label if found in FAMILIES else found, "family": FAMILIES[family].label}
+    labels = {"found": FAMILIES[found].label, "family": FAMILIES[family].label}
     return say("lora_other_family", file=name, **labels) if found != family else ""
 
 
