@@ -17,7 +17,7 @@ class Output(Section):
     save_every_epochs: int = knob(
         1,
         "Save every n epochs",
-        "How often a LoRA file is written. 0: only at the end.",
+        "How often a LoRA file is written. 0: not after epochs, but at the end.",
         unit="epochs",
         ge=0,
         le=100_000,

@@ -86,7 +86,7 @@ class Model(Section):
         [],
         "LoRAs in the base model",
         "LoRA files that are merged into the base model before the training, one a line, with a weight where it is not "
-        "1: style.safetensors=0.8. What they do is learned around, not learned.",
+        "1: style.safetensors=0.8. What they do does not become part of your LoRA: draw with both.",
         level="advanced",
     )
 
@@ -247,7 +247,7 @@ class Samples(Section):
         "--l guidance, --s steps.",
     )
     every_epochs: int = knob(
-        1, "Every n epochs", "How often samples are made. 0: never.", unit="epochs", ge=0, le=100_000
+        1, "Every n epochs", "How often samples are made. 0: not after epochs.", unit="epochs", ge=0, le=100_000
     )
     every_steps: int = knob(
         0,

@@ -85,7 +85,7 @@ class Training(Section):
     loraplus_text_encoder_ratio: float = knob(
         0.0,
         "LoRA+ ratio of the text encoder",
-        "The same for the text encoder. 0: as LoRA+ ratio; 1: not there.",
+        "The same for the text encoder. 0: as LoRA+ ratio; 1: no LoRA+ in the text encoder.",
         level="advanced",
         needs="text_encoder",
         ge=0,
