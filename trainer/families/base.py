@@ -1,4 +1,4 @@
-"""What the loop sees of a family: four functions, over sizes that are read from the model's own config.
+"""What the loop sees of a family: five functions, over sizes that are read from the model's own config.
 
 A family is a module `trainer/families/<name>.py` with these functions; the file's name is its name in a job.
 """
@@ -113,7 +113,7 @@ class SampleRequest:
 
 
 class Family(Protocol):
-    """The four functions of a family's module."""
+    """The five functions of a family's module."""
 
     def load(self, job: Job, device: Device) -> Parts:
         """The frozen base model on the device, in the right dtype. Raises Trouble when it cannot be had."""

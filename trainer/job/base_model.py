@@ -22,7 +22,7 @@ class BaseModel:
     """Where a base model lies, a line about it, and the problem with it ("" if none).
 
     `path` is None for a hub id that has not been fetched yet. `family` is "" where nothing tells it, `prediction` is
-    "epsilon", "v" or "", `precision` fp32, fp16, bf16, fp8, mixed or "".
+    "epsilon", "v" or "", `precision` fp64, fp32, fp16, bf16, fp8, mixed or "".
     """
 
     kind: Literal["starter", "folder", "file", "hub", "missing"]

@@ -57,7 +57,7 @@ class Detected:
     """A base model's `family` ("" where nothing tells) or, where it cannot be trained, the kind that it is of.
 
     `prediction` is "epsilon", "v" or ""; `guessed` says by what other than its own word ("name", "weights" or "");
-    `precision` is fp32, fp16, bf16, fp8, mixed or "" (of the denoiser's tensors).
+    `precision` is fp64, fp32, fp16, bf16, fp8, mixed or "" (of the denoiser's tensors).
     """
 
     family: str = ""
