@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Container, Iterator
 
 from trainer.job.base_model import describe
+from trainer.job.hub_names import of_hub
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
@@ -135,12 +136,18 @@ def _carry_out_beside(job: Job, run: RunFolder) -> int:
 
 
 def _fetched(job: Job, tell: Show, stop: Callable[[], bool]) -> bool:
-    """Whether the base model is on this machine, after it was fetched if need be; False when `stop` said so before."""
-    if describe(job.model.base, job.model.family).kind != "hub":
+    """Whether all models are on this machine, after they were fetched if need be; False when `stop` said so before."""
+    wanted = job.model
+    if describe(wanted.base, wanted.family).kind != "hub" and not any(map(of_hub, (wanted.vae, wanted.tokenizer))):
         return True
     # Its faster way of fetching can neither be stopped nor go on in the middle of a file.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-    return bool(importlib.import_module("trainer.hub").fetch(job.model.base, job.model.family, tell, stop))
+    hub = importlib.import_module("trainer.hub")
+    if not (hub.fetch(wanted.base, wanted.family, tell, stop) and hub.fetch_vae(wanted.vae, tell, stop)):
+        return False
+    base = describe(wanted.base, wanted.family).path
+    # A folder has a tokenizer of its own.
+    return base is None or not base.is_file() or bool(hub.fetch_tokenizer(wanted.tokenizer, tell, stop))
 
 
 def _last_step(run: RunFolder, kinds: Container[str] = ("step",)) -> int:

@@ -1,4 +1,4 @@
-"""Fetches a base model from the Hugging Face hub: only what is needed, in sight, and to be stopped at any time.
+"""Fetches models from the Hugging Face hub: only what is needed, in sight, and to be stopped at any time.
 
 The hub's own client asks, downloads and keeps the cache. By itself it begins a file anew after each interruption
 (huggingface_hub, file_download._download_to_tmp_and_move), so large files are put into its cache from here.
@@ -12,6 +12,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
@@ -25,11 +26,12 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, disable_progress_bars
 
+from trainer.job import vae_files
 from trainer.job.base_model import describe, problem_with
 from trainer.job.detect import Detected, of_file, of_folder
 from trainer.job.header import Entry, Header
-from trainer.job.hub_names import HubName, hub_name
-from trainer.job.model_files import checkpoints, needed, single_file
+from trainer.job.hub_names import HubName, cached_tokenizer, cached_vae, hub_name, of_hub
+from trainer.job.model_files import checkpoints, needed, needed_of_tokenizer, needed_of_vae, single_file
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run.events import Stage
@@ -39,6 +41,7 @@ _CHUNK_BYTES = 2**20
 _SPARE_BYTES = 256 * 2**20
 _LOOKS_PER_S = 4
 _MB = 10**6
+_Choose = Callable[[HubName, Mapping[str, int]], tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,15 @@ class _State:
             return self.fetched_bytes
 
 
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """Which files of a repository are wanted, and what raises Trouble before large ones of another kind are fetched."""
+
+    name: HubName
+    choose: _Choose
+    check: Callable[[Plan], None]
+
+
 class _StopAsked(Exception):
     """Ends a download from within."""
 
@@ -82,12 +94,33 @@ def fetch(base: str, family: str, tell: Callable[[Stage], None], stop: Callable[
     found, name = describe(base, family), hub_name(base)
     if found.kind != "hub" or found.path is not None or name is None:
         return True
+    return _fetch(_Wanted(name, _choose, partial(_check_kind, name=name, family=family)), tell, stop)
+
+
+def fetch_vae(vae: str, tell: Callable[[Stage], None], stop: Callable[[], bool]) -> bool:
+    """Fetches what this machine lacks of the VAE `vae`, as `fetch` does. Raises Trouble."""
+    name = of_hub(vae)
+    if name is None or cached_vae(name) is not None:
+        return True
+    return _fetch(_Wanted(name, _choose_vae, _check_vae), tell, stop)
+
+
+def fetch_tokenizer(tokenizer: str, tell: Callable[[Stage], None], stop: Callable[[], bool]) -> bool:
+    """Fetches what this machine lacks of the tokenizer `tokenizer`, as `fetch` does. Raises Trouble."""
+    name = of_hub(tokenizer)
+    if name is None or cached_tokenizer(name) is not None:
+        return True
+    return _fetch(_Wanted(name, _choose_tokenizer, lambda plan: None), tell, stop)
+
+
+def _fetch(wanted: _Wanted, tell: Callable[[Stage], None], stop: Callable[[], bool]) -> bool:
+    name = wanted.name
     disable_progress_bars()
     # As it is the client shows a sign of life every 10 MiB, which is long on a slow line.
     constants.DOWNLOAD_CHUNK_SIZE = min(constants.DOWNLOAD_CHUNK_SIZE, _CHUNK_BYTES)
     state = _State(threading.Event())
     # A thread of its own, because a network may be silent for long and a stop is to be heard meanwhile.
-    worker = threading.Thread(target=_work, args=(name, family, state), daemon=True, name="hub")
+    worker = threading.Thread(target=_work, args=(wanted, state), daemon=True, name="hub")
     worker.start()
     while worker.is_alive():
         tell(_stage(name, state))
@@ -115,9 +148,9 @@ def _shown(size_bytes: int) -> str:
     return f"{size_bytes / 10**9:.1f} GB" if size_bytes >= 10**8 else f"{size_bytes / _MB:.1f} MB"
 
 
-def _work(name: HubName, family: str, state: _State) -> None:
+def _work(wanted: _Wanted, state: _State) -> None:
     try:
-        plan = state.plan = make_plan(name)
+        plan = state.plan = make_plan(wanted.name, wanted.choose)
         _check_space(plan)
         judged = False
         for file, size in plan.files.items():
@@ -125,7 +158,7 @@ def _work(name: HubName, family: str, state: _State) -> None:
                 return
             if size > _LARGE_BYTES and not judged:
                 judged = True
-                _check_kind(plan, name, family)
+                wanted.check(plan)
             if size > _LARGE_BYTES:
                 _fetch_large(plan, file, state)
             hf_hub_download(plan.repository, file)
@@ -136,11 +169,14 @@ def _work(name: HubName, family: str, state: _State) -> None:
         state.error = error
 
 
-def make_plan(name: HubName) -> Plan:
-    """What to fetch of `name`, which takes one request. Raises Trouble and the client's errors."""
+def make_plan(name: HubName, choose: _Choose) -> Plan:
+    """What to fetch of `name`, out of all files as `choose` says, which takes one request.
+
+    Raises Trouble and the client's errors.
+    """
     info = HfApi().model_info(name.repository, files_metadata=True, timeout=30)
     files = {each.rfilename: each.size or 0 for each in info.siblings or ()}
-    chosen = sorted(_choose(name, files), key=lambda file: (files[file], file))
+    chosen = sorted(choose(name, files), key=lambda file: (files[file], file))
     sizes = {file: files[file] for file in chosen}
     return Plan(name.repository, info.sha or constants.DEFAULT_REVISION, sizes, sum(files.values()))
 
@@ -159,11 +195,29 @@ def _choose(name: HubName, files: Mapping[str, int]) -> tuple[str, ...]:
         return found.files
     if file := single_file(files):
         return (file,)
+    raise _one_of_several(name, files) or Trouble("hub_no_model", repository=name.repository)
+
+
+def _choose_vae(name: HubName, files: Mapping[str, int]) -> tuple[str, ...]:
+    if name.file:
+        return _choose(name, files)
+    if found := needed_of_vae(files):
+        return found
+    raise _one_of_several(name, files) or Trouble("hub_no_vae", repository=name.repository)
+
+
+def _choose_tokenizer(name: HubName, files: Mapping[str, int]) -> tuple[str, ...]:
+    if found := needed_of_tokenizer(files):
+        return found
+    raise Trouble("tokenizer_missing", source=name.repository, reason=say("tokenizer_none"))
+
+
+def _one_of_several(name: HubName, files: Mapping[str, int]) -> Trouble | None:
     several = checkpoints(files)
     if not several:
-        raise Trouble("hub_no_model", repository=name.repository)
+        return None
     shown = ", ".join(several[:5]) + (", …" if len(several) > 5 else "")
-    raise Trouble("hub_several", repository=name.repository, files=shown, first=several[0])
+    return Trouble("hub_several", repository=name.repository, files=shown, first=several[0])
 
 
 def _check_space(plan: Plan) -> None:
@@ -194,6 +248,14 @@ def _refuse_other_kinds(detected: Detected | None, name: HubName, family: str) -
 
 def _kind_of_model(repository: str) -> Detected | None:
     return of_folder(pathlib.Path(hf_hub_download(repository, "model_index.json")).parent)
+
+
+def _check_vae(plan: Plan) -> None:
+    weights = [file for file in plan.files if file.endswith(".safetensors")]
+    if len(weights) == 1:  # of several parts each holds only some of the tensors
+        found = HfApi().parse_safetensors_file_metadata(plan.repository, weights[0])
+        if not vae_files.is_vae(found.tensors):
+            raise Trouble("hub_no_vae", repository=plan.repository)
 
 
 def _kind_of_file(plan: Plan) -> Detected:

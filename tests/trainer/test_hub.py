@@ -21,20 +21,24 @@ from tests.trainer.hub_stand_in import Hub
 from tests.trainer.job import checkpoints
 from trainer import hub as fetching
 from trainer.check import plan_lines
+from trainer.families.tokenizers import clip
 from trainer.job.base_model import describe
 from trainer.job.trouble import Trouble
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+VAE = "diffusion_pytorch_model.safetensors"
 MANY_BYTES = 12 * 10**6
 FETCH = """
 import json, sys
-from trainer.hub import fetch
+from trainer.hub import fetch, fetch_tokenizer, fetch_vae
 from trainer.job.trouble import Trouble
-for base in sys.argv[1:]:
+what, *names = sys.argv[1:]
+for name in names:
+    given = (name, "sd15") if what == "fetch" else (name,)
     try:
-        print(json.dumps(["", str(fetch(base, "sd15", lambda stage: None, lambda: False))]), flush=True)
+        print(json.dumps(["", str(globals()[what](*given, lambda stage: None, lambda: False))]), flush=True)
     except Trouble as trouble:
         print(json.dumps([trouble.key, str(trouble)]), flush=True)
 """
@@ -68,9 +72,9 @@ def trainer(verb: str, path: pathlib.Path, given: dict[str, str]) -> subprocess.
     return subprocess.Popen([sys.executable, "-m", "trainer", verb, str(path)], env=given, stdout=subprocess.DEVNULL)
 
 
-def fetch(given: dict[str, str], *bases: str) -> list[list[str]]:
-    """Of each base the key of the trouble and its sentences."""
-    found = subprocess.run([sys.executable, "-c", FETCH, *bases], env=given, capture_output=True, check=True)
+def fetch(given: dict[str, str], *names: str, what: str = "fetch") -> list[list[str]]:
+    """Of each name the key of the trouble and its sentences."""
+    found = subprocess.run([sys.executable, "-c", FETCH, what, *names], env=given, capture_output=True, check=True)
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
@@ -134,6 +138,69 @@ def test_a_training_from_an_id_is_stopped_while_it_fetches_and_goes_on(
     assert len(hub.asked) == asked
 
 
+def test_a_vae_from_an_id_is_fetched_before_anything_is_loaded_and_to_be_stopped(
+    hub: Hub, tiny_model: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    with safe_open(tiny_model / "vae" / VAE, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is no dict
+    save_file(tensors, tmp_path / VAE, {"format": "pt", "long": os.urandom(MANY_BYTES // 2).hex()})
+    config = (tiny_model / "vae" / "config.json").read_bytes()
+    files = {"config.json": config, VAE: (tmp_path / VAE).read_bytes()}
+    hub.repositories["user/vae"] = {**files, "README.md": b"", "sdxl_vae.safetensors": b"", "model.bin": b""}
+    run, given = folder.create(tmp_path / "out", "tiny"), environment(hub, tmp_path)
+    folder.write_job(run, tiny.job(tmp_path, tiny_model, {"model": {"vae": "user/vae"}}), {})
+
+    hub.bytes_per_s = 4 * 10**6
+    begun = trainer("resume", run.path, given)
+    until(lambda: any(stage["done"] >= 2 for stage in told(run, "stage")))
+    folder.request(run, "stop")
+    assert begun.wait(timeout=10) == 0
+    assert told(run, "stopped")
+    assert "fetching user/vae: 1" in told(run, "stage")[-1]["text"]
+
+    hub.bytes_per_s = 0.0
+    assert trainer("resume", run.path, given).wait(timeout=120) == 0
+    assert told(run, "finished")
+    assert set(hub.fetched()) == set(files)
+    ranges = [asked[2] for asked in hub.asked if asked[0] == "GET" and asked[1].endswith("elsewhere/" + VAE)]
+    assert int(ranges[-1].removeprefix("bytes=").rstrip("-")) >= 10**6
+
+    # Once it is here, nothing is asked any more.
+    asked = len(hub.asked)
+    assert fetch(given, "user/vae", what="fetch_vae") == [["", "True"]]
+    assert len(hub.asked) == asked
+
+
+def test_of_a_vae_and_a_tokenizer_only_what_is_one_is_fetched(
+    hub: Hub, model: dict[str, bytes], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = checkpoints.write(tmp_path / "a.safetensors", checkpoints.SD15, size_bytes=MANY_BYTES).read_bytes()
+    hub.repositories = {
+        "user/model": model,
+        "user/lora": {"a.safetensors": other.replace(b"first_stage_model.decoder.", b"first_stage_model.unknown.")},
+        "user/two": {"a.safetensors": b"", "b.safetensors": b"b"},
+        "user/none": {"a.bin": b""},
+        "user/words": {"vocab.json": b"{}", "merges.txt": b"", "pytorch_model.bin": b""},
+    }
+    given = environment(hub, tmp_path)
+    vaes = ("user/model", "user/lora", "user/two", "user/none", "user/two/b.safetensors")
+    found = fetch(given, *vaes, what="fetch_vae")
+    assert [key for key, _ in found] == ["", "hub_no_vae", "hub_several", "hub_no_vae", ""]
+    assert set(hub.fetched()) == {"vae/config.json", f"vae/{VAE}", "a.safetensors", "b.safetensors"}
+    assert all(asked[2] for asked in hub.asked if asked[0] == "GET" and asked[1].endswith("elsewhere/a.safetensors"))
+    found = fetch(given, "user/words", "user/model", "user/none", what="fetch_tokenizer")
+    assert [key for key, _ in found] == ["", "", "tokenizer_missing"]
+    assert "pytorch_model.bin" not in hub.fetched()
+
+    asked = len(hub.asked)
+    for name, value in hub.environment(tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    assert len(clip("user/model")) > 1
+    with pytest.raises(Trouble, match="has not been fetched yet"):
+        clip("user/none")
+    assert len(hub.asked) == asked
+
+
 def test_a_killed_fetch_and_a_broken_connection_go_on_where_they_were(
     hub: Hub, model: dict[str, bytes], tmp_path: pathlib.Path
 ) -> None:
@@ -143,7 +210,7 @@ def test_a_killed_fetch_and_a_broken_connection_go_on_where_they_were(
     given, part = environment(hub, tmp_path), tmp_path / "cache" / "models--user--one" / "blobs"
 
     hub.bytes_per_s = 4 * 10**6
-    killed = subprocess.Popen([sys.executable, "-c", FETCH, "user/one"], env=given)
+    killed = subprocess.Popen([sys.executable, "-c", FETCH, "fetch", "user/one"], env=given)
     until(lambda: any(path.stat().st_size >= 3 * 10**6 for path in part.glob("*.part")))
     killed.send_signal(signal.SIGKILL)
     killed.wait()

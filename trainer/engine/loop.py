@@ -185,7 +185,7 @@ class Session:
         """
         path = self.run.weights_file(self.job.output.name, ending)
         injected = self.learner.injected
-        about = metadata(self.about, injected, moment, thumbnail(self.job, self.run))
+        about = metadata(self.about, injected, moment, thumbnail(self.job, self.run, self.tell))
         with self.learner.learned():
             layout = layouts.layout(self.job.model.family)
             size = kohya.write(path, injected.layers, self.job.output.save_precision, about, layout)

@@ -3,11 +3,14 @@
 import base64
 import io
 import pathlib
+from collections.abc import Callable
 
 from PIL import Image
 
 from trainer.engine.sampling import requests
 from trainer.job.settings import Job
+from trainer.job.words import say
+from trainer.run.events import Warned
 from trainer.run.folder import RunFolder
 
 _SIDE_PX = 256
@@ -15,14 +18,18 @@ _MOST_BYTES = 30_000
 _QUALITIES = (90, 80, 70, 60, 50, 40, 30)
 
 
-def thumbnail(job: Job, run: RunFolder) -> str:
-    """What goes into a file that is saved now, as a data URL; "" where none is wanted or nothing was drawn yet."""
+def thumbnail(job: Job, run: RunFolder, tell: Callable[[Warned], None]) -> str:
+    """What goes into a file that is saved now, as a data URL; "" where none is wanted or nothing was drawn yet.
+
+    A sample that cannot be read is no reason not to save: it is told of.
+    """
     if not job.output.thumbnail:
         return ""
     try:
         path = _newest_sample(job, run)
         return data_url(path) if path else ""
-    except (OSError, ValueError, SyntaxError):  # what Pillow raises for a damaged file: no reason not to save
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for a damaged file
+        tell(Warned(text=say("thumbnail_unreadable", reason=error)))
         return ""
 
 

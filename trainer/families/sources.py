@@ -93,8 +93,11 @@ def _own_vae(model: Model, usual: AutoencoderKL) -> AutoencoderKL:
     label = FAMILIES[model.family].label
     if problem := vae_files.problem(model.vae):
         raise Trouble("vae_load", vae=model.vae, reason=problem, family=label)
+    path = vae_files.place(model.vae)
+    if path is None:
+        raise Trouble("vae_not_here", vae=model.vae)
     try:
-        found = _vae(model)
+        found = _vae(path, model.family)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise Trouble("vae_load", vae=model.vae, reason=_first_line(error), family=label) from error
     for name in ("latent_channels", "scaling_factor"):
@@ -105,13 +108,11 @@ def _own_vae(model: Model, usual: AutoencoderKL) -> AutoencoderKL:
     return found
 
 
-def _vae(model: Model) -> AutoencoderKL:
-    path = pathlib.Path(model.vae).expanduser()
+def _vae(path: pathlib.Path, family: str) -> AutoencoderKL:
     if path.is_file():
-        config = {"config": str(CONFIGS / model.family), "subfolder": "vae", "local_files_only": True}
+        config = {"config": str(CONFIGS / family), "subfolder": "vae", "local_files_only": True}
         return AutoencoderKL.from_single_file(load_file(path), dtype=torch.float32, **config)
-    folder = str(path) if path.is_dir() else model.vae
-    return _whole_or_fp16(AutoencoderKL, folder, "vae" if (path / "vae").is_dir() else "", torch.float32)
+    return _whole_or_fp16(AutoencoderKL, str(path), "", torch.float32)
 
 
 def _first_line(error: Exception) -> str:

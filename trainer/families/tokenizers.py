@@ -5,7 +5,9 @@ import pathlib
 
 from transformers import CLIPTokenizer
 
+from trainer.job.hub_names import cached_tokenizer, of_hub
 from trainer.job.trouble import Trouble
+from trainer.job.words import say
 
 _MERGES = pathlib.Path(__file__).parent / "configs" / "clip" / "merges.txt.gz"
 _MAX_TOKENS = 77
@@ -36,9 +38,13 @@ def _shipped() -> CLIPTokenizer:
 
 
 def _from(source: str) -> CLIPTokenizer:
-    folder = pathlib.Path(source).expanduser()
+    name = of_hub(source)
+    folder = cached_tokenizer(name) if name else pathlib.Path(source).expanduser()
+    if folder is None or not folder.exists():
+        reason = say("tokenizer_not_here" if name else "tokenizer_none")
+        raise Trouble("tokenizer_missing", source=source, reason=reason)
     subfolder = "tokenizer" if (folder / "tokenizer").is_dir() else ""
     try:
-        return CLIPTokenizer.from_pretrained(source, subfolder=subfolder, model_max_length=_MAX_TOKENS)
+        return CLIPTokenizer.from_pretrained(str(folder), subfolder=subfolder, model_max_length=_MAX_TOKENS)
     except (OSError, ValueError) as error:
         raise Trouble("tokenizer_missing", source=source, reason=str(error).strip().partition("\n")[0]) from error

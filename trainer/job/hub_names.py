@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from trainer.job.model_files import needed, single_file
+from trainer.job.model_files import needed, needed_of_tokenizer, needed_of_vae, single_file
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _NAME = re.compile(rf"({_PART}/{_PART})(?:/(.+\.safetensors))?")
@@ -33,21 +33,54 @@ def hub_name(text: str) -> HubName | None:
     return HubName(found[1], found[2] or "")
 
 
+def of_hub(name: str) -> HubName | None:
+    """What `name` means on the hub, and None for a path; one that is there goes before the hub."""
+    path = pathlib.Path(os.path.expanduser(name))
+    if not name or os.path.exists(path):
+        return None
+    hub = hub_name(name)
+    return None if hub and hub.file and os.path.isdir(path.parts[0]) else hub
+
+
 def cached(name: HubName, environment: Mapping[str, str] = os.environ) -> pathlib.Path | None:
     """The folder or file on this machine, once all of it that a training needs has been fetched; else None."""
-    folder = cache_folder(environment) / f"models--{name.repository.replace('/', '--')}"
-    try:
-        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
-        snapshot = folder / "snapshots" / commit
-        if name.file:
-            return snapshot / name.file if (snapshot / name.file).is_file() else None
-        files = frozenset(path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file())
-    except (OSError, ValueError):
-        return None
+    snapshot, files = _snapshot(name, environment)
+    if name.file:
+        return snapshot / name.file if name.file in files else None
     if "model_index.json" in files:
         return None if needed(files).missing else snapshot
     file = single_file(files)
     return snapshot / file if file else None
+
+
+def cached_vae(name: HubName, environment: Mapping[str, str] = os.environ) -> pathlib.Path | None:
+    """The folder with the VAE's config and weights, or its single file, once it has been fetched; else None."""
+    snapshot, files = _snapshot(name, environment)
+    if name.file:
+        return snapshot / name.file if name.file in files else None
+    found = needed_of_vae(files)
+    if not found:
+        return None
+    return (snapshot / found[0]).parent if len(found) > 1 else snapshot / found[0]
+
+
+def cached_tokenizer(name: HubName, environment: Mapping[str, str] = os.environ) -> pathlib.Path | None:
+    """The folder of a tokenizer's files, once they have been fetched; else None."""
+    snapshot, files = _snapshot(name, environment)
+    found = needed_of_tokenizer(files)
+    return (snapshot / found[0]).parent if found else None
+
+
+def _snapshot(name: HubName, environment: Mapping[str, str]) -> tuple[pathlib.Path, frozenset[str]]:
+    """Where the newest known state of a repository lies, and the names of its files that are there."""
+    folder = cache_folder(environment) / f"models--{name.repository.replace('/', '--')}"
+    try:
+        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        snapshot = folder / "snapshots" / commit
+        found = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
+        return snapshot, frozenset(found)
+    except (OSError, ValueError):
+        return folder, frozenset()
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> pathlib.Path:

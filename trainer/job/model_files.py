@@ -41,7 +41,7 @@ def needed(files: Mapping[str, int] | frozenset[str]) -> Needed:
     for folder, stem in _STEMS:
         if folder == "text_encoder_2" and not any(name.startswith("text_encoder_2/") for name in files):
             continue
-        weights = _weights(files, folder, stem)
+        weights = _weights(files, f"{folder}/{stem}")
         config = f"{folder}/config.json"
         found += [name for name in (config, *weights) if name in files]
         missing += [
@@ -57,14 +57,37 @@ def needed(files: Mapping[str, int] | frozenset[str]) -> Needed:
     return Needed(tuple(found), tuple(missing))
 
 
-def _weights(files: Mapping[str, int] | frozenset[str], folder: str, stem: str) -> list[str]:
+def needed_of_vae(files: Mapping[str, int] | frozenset[str]) -> tuple[str, ...]:
+    """What of `files` makes one VAE: its config and weights, those in the `vae` folder of a whole model, or one file.
+
+    Empty where there is none of that, or where several single files could be meant.
+    """
+    for folder in ("", "vae/"):
+        config = f"{folder}config.json"
+        weights = _weights(files, f"{folder}diffusion_pytorch_model")
+        if weights and config in files:
+            return (config, *weights)
+    found = checkpoints(files)
+    return (found[0],) if len(found) == 1 else ()
+
+
+def needed_of_tokenizer(files: Mapping[str, int] | frozenset[str]) -> tuple[str, ...]:
+    """What of `files` makes one tokenizer: that of a whole model, else one at the top; empty where there is neither."""
+    for folder in ("tokenizer/", ""):
+        found = tuple(f"{folder}{name}" for name in sorted(_TOKENIZER_FILES) if f"{folder}{name}" in files)
+        if any(f"{folder}{name}" in found for name in ("vocab.json", "tokenizer.json")):
+            return found
+    return ()
+
+
+def _weights(files: Mapping[str, int] | frozenset[str], stem: str) -> list[str]:
     for mark in ("", ".fp16"):
-        whole = f"{folder}/{stem}{mark}.safetensors"
+        whole = f"{stem}{mark}.safetensors"
         if whole in files:
             return [whole]
-        part = re.compile(rf"{re.escape(f'{folder}/{stem}{mark}')}-\d+-of-(\d+)\.safetensors")
+        part = re.compile(rf"{re.escape(stem + mark)}-\d+-of-(\d+)\.safetensors")
         parts = sorted(name for name in files if part.fullmatch(name))
-        index = f"{folder}/{stem}.safetensors.index{mark}.json"
+        index = f"{stem}.safetensors.index{mark}.json"
         if index in files and parts and len(parts) == int(parts[0].rpartition("-of-")[2].partition(".")[0]):
             return [index, *parts]
     return []

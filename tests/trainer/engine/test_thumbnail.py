@@ -15,6 +15,7 @@ from trainer.engine.loop import train
 from trainer.engine.thumbnail import data_url, thumbnail
 from trainer.job.settings import Job
 from trainer.run import folder
+from trainer.run.events import Warned
 from trainer.run.folder import RunFolder
 
 
@@ -72,9 +73,13 @@ def test_the_baseline_and_a_damaged_sample_are_never_shown(tmp_path: pathlib.Pat
     job, run = ready(tmp_path, tiny_model)
     path = run.sample_file("tiny", 0, 1, 42)
     Image.new("RGB", (8, 8)).save(path)
-    assert thumbnail(job, run) == ""
+    told: list[Warned] = []
+    assert (thumbnail(job, run, told.append), told) == ("", [])
     run.sample_file("tiny", 1, 1, 42).write_bytes(path.read_bytes()[:40])
-    assert thumbnail(job, run) == ""
+    assert thumbnail(job, run, told.append) == ""
+    assert [event.text.partition(":")[0] for event in told] == [
+        "A file is saved without a thumbnail, because the sample for it cannot be read"
+    ]
 
 
 def test_a_file_saved_after_some_steps_shows_the_sample_of_that_step(

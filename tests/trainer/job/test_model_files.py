@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.job.model_files import checkpoints, needed, single_file
+from trainer.job.model_files import checkpoints, needed, needed_of_vae, single_file
 
 SMALL = (
     "model_index.json",
@@ -87,3 +87,21 @@ def test_checkpoints_are_those_at_the_top() -> None:
         "a.safetensors",
         "b.safetensors",
     ]
+
+
+VAE, CONFIG = "diffusion_pytorch_model.safetensors", "config.json"
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ((CONFIG, VAE, "diffusion_pytorch_model.fp16.safetensors", "sdxl_vae.safetensors", "vae/x"), (CONFIG, VAE)),
+        ((CONFIG, "diffusion_pytorch_model.fp16.safetensors"), (CONFIG, "diffusion_pytorch_model.fp16.safetensors")),
+        ((*SMALL, *WHOLE, *CLUTTER), (f"vae/{CONFIG}", f"vae/{VAE}")),
+        (("README.md", "a.ckpt", "a.safetensors"), ("a.safetensors",)),
+        (("a.safetensors", "b.safetensors"), ()),
+        ((CONFIG, "diffusion_pytorch_model.bin"), ()),
+    ],
+)
+def test_of_a_vae_it_is_one_kind_of_weights_too(files: tuple[str, ...], found: tuple[str, ...]) -> None:
+    assert needed_of_vae(frozenset(files)) == found

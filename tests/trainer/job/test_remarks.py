@@ -1,5 +1,7 @@
 """What a person learns of an adapter before hours are spent on it: who will not read the file."""
 
+import pytest
+
 from trainer.check import plan_lines
 from trainer.job.fields import parse
 from trainer.job.remarks import remarks
@@ -19,3 +21,13 @@ def test_who_does_not_read_a_kind_or_a_dora_is_named_in_the_plan_too() -> None:
     job = parse({"adapter": {"type": "lora", "decompose": True}})
     assert len(remarks(job)) == 1
     assert "warning: " + remarks(job)[0] in list(plan_lines(job))
+
+
+@pytest.mark.parametrize(
+    ("family", "trained", "count"), [("sd15", True, 1), ("sd2", True, 2), ("sdxl", True, 2), ("sdxl", False, 1)]
+)
+def test_a_dora_on_an_open_clip_text_encoder_has_a_remark_of_its_own(family: str, trained: bool, count: int) -> None:
+    job = parse({"model": {"family": family}, "adapter": {"decompose": True}, "training": {"text_encoder": trained}})
+    found = remarks(job)
+    assert len(found) == count
+    assert any("OpenCLIP" in text for text in found) == (count == 2)

@@ -8,7 +8,7 @@ from tests.trainer.job import checkpoints
 from trainer.job.vae_files import problem
 
 
-@pytest.mark.parametrize("name", ["", "user/vae", "https://huggingface.co/user/vae"])
+@pytest.mark.parametrize("name", ["", "user/vae", "user/vae/a.safetensors", "https://huggingface.co/user/vae"])
 def test_none_and_a_hub_id_may_be_anything(name: str) -> None:
     assert problem(name) == ""
 
@@ -31,5 +31,5 @@ def test_what_is_no_vae_is_said(tmp_path: pathlib.Path) -> None:
     other = checkpoints.write(tmp_path / "other.safetensors", {"decoder.other": (2,)})
     assert "holds no VAE" in problem(str(other))
     assert "is empty" in problem(str(tmp_path / "empty.safetensors"))
-    for name in (str(tmp_path / "none.safetensors"), "user/vae/file.safetensors", "nowhere"):
+    for name in (str(tmp_path / "none.safetensors"), "tests/trainer/file.safetensors", "nowhere"):
         assert "check the path" in problem(name)
