@@ -245,7 +245,11 @@ def test_another_vae_takes_the_place_of_the_models_own(tmp_path: pathlib.Path, s
         if not name.startswith("post_quant")
     )
     tiny.autoencoder().save_pretrained(tmp_path / "other")
-    for vae, sentence in ((tmp_path / "other", "its scaling_factor is"), (tmp_path / "none", "check the path")):
+    for vae, sentence in (
+        (tmp_path / "other", "its scaling_factor is"),
+        (tmp_path / "none", "check the path"),
+        ("nobody/vae", "has not been fetched yet"),
+    ):
         with pytest.raises(Trouble, match=sentence):
             loaded(tmp_path, file, vae=str(vae))
 
