@@ -50,6 +50,7 @@ def test_a_job_that_cannot_be_read_is_said_in_a_sentence(run: RunFolder, content
         carry_out(run, lambda event: None)
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_the_first_ctrl_c_asks_to_stop_and_the_second_ends_at_once(run: RunFolder) -> None:
     with stopped_by_ctrl_c(run):
         signal.raise_signal(signal.SIGINT)

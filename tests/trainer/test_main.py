@@ -163,6 +163,7 @@ def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(whole: RunFold
     assert_same_result(whole, run)
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_stops_as_stop_does(tmp_path: pathlib.Path, job_file: pathlib.Path) -> None:
     run = RunFolder(tmp_path / "out" / "tiny")
     process = begin("run", job_file, *LONG)
