@@ -72,8 +72,8 @@ def build(form: Form) -> gr.Blocks:
         bar.connect(top, form, tabs)
         form.connect()
         _connect_draft(page, form, top)
-    # A page that is mounted is never launched, and only in a launched one does Gradio refuse a path as an upload that is
-    # none: without this any file of this machine could be had read as a preset.
+    # A page that is mounted is never launched, and only in a launched one does Gradio refuse a path as an upload that
+    # is none: without this any file of this machine could be had read as a preset.
     page.has_launched = True
     return page
 

@@ -59,8 +59,8 @@ def client(program: Any) -> TestClient:
 
 
 @pytest.fixture
-def page(client: TestClient) -> TestClient:
-    """A browser that has loaded the page."""
+def visitor(client: TestClient) -> TestClient:
+    """A browser that has loaded the visitor."""
     assert client.get("/").status_code == 200
     return client
 
@@ -120,10 +120,10 @@ def test_two_host_headers_are_none() -> None:
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
     ],
 )
-def test_a_foreign_page_changes_nothing(page: TestClient, headers: dict[str, str]) -> None:
+def test_a_foreign_page_changes_nothing(visitor: TestClient, headers: dict[str, str]) -> None:
     for route in CHANGING:
         for method in ("POST", "OPTIONS"):
-            answer = page.request(method, f"/gradio_api/{route}", headers=headers, content=b"{}")
+            answer = visitor.request(method, f"/gradio_api/{route}", headers=headers, content=b"{}")
             assert answer.status_code == 403, route
             assert "access-control-allow-origin" not in answer.headers
 
@@ -156,10 +156,10 @@ def test_a_wrong_or_strange_cookie_is_none(client: TestClient) -> None:
         assert answer.status_code == 403, value
 
 
-def test_a_socket_from_elsewhere_or_without_the_cookie_is_closed(page: TestClient, program: Any) -> None:
+def test_a_socket_from_elsewhere_or_without_the_cookie_is_closed(visitor: TestClient, program: Any) -> None:
     for client, headers in (
-        (page, {"Host": "evil.example"}),
-        (page, {"Host": HOST, "Origin": "http://evil.example"}),
+        (visitor, {"Host": "evil.example"}),
+        (visitor, {"Host": HOST, "Origin": "http://evil.example"}),
         (TestClient(program, base_url=OWN), {"Host": HOST, "Origin": OWN}),
     ):
         with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/queue/join", headers=headers):
@@ -167,12 +167,12 @@ def test_a_socket_from_elsewhere_or_without_the_cookie_is_closed(page: TestClien
         assert closed.value.code == 1008
 
 
-def test_too_large_or_endless_requests_are_refused_unread(page: TestClient) -> None:
+def test_too_large_or_endless_requests_are_refused_unread(visitor: TestClient) -> None:
     large = str(guard.MAX_BODY_BYTES + 1)
     for length in (large, "9" * 40, "-1", "x"):
-        answer = page.post("/gradio_api/component_server", content=b"{}", headers={"Content-Length": length})
+        answer = visitor.post("/gradio_api/component_server", content=b"{}", headers={"Content-Length": length})
         assert answer.status_code == 413
-    assert page.post("/gradio_api/upload", content=iter([b"x"])).status_code == 413
+    assert visitor.post("/gradio_api/upload", content=iter([b"x"])).status_code == 413
 
 
 FILES = (
@@ -191,11 +191,11 @@ FILES = (
 
 
 @pytest.mark.parametrize("start", ["/gradio_api/file=", "/gradio_api/file/", "/gradio_api/proxy=", "/file=", "/proxy="])
-def test_no_file_is_had_by_its_path(page: TestClient, start: str, tmp_path: pathlib.Path) -> None:
+def test_no_file_is_had_by_its_path(visitor: TestClient, start: str, tmp_path: pathlib.Path) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
     for file in (*FILES, str(secret), *os.listdir(".")):
-        answer = page.get(start + file)
+        answer = visitor.get(start + file)
         assert answer.status_code == 404, file
         assert b"secret" not in answer.content
         assert b"root:" not in answer.content
@@ -204,9 +204,9 @@ def test_no_file_is_had_by_its_path(page: TestClient, start: str, tmp_path: path
 @pytest.mark.parametrize(
     "start", ["/static/", "/assets/", "/svelte/", "/islands/", "/sample/x/", "/log/", "/pwa_icon/"]
 )
-def test_the_files_of_the_program_do_not_lead_out_of_their_folders(page: TestClient, start: str) -> None:
+def test_the_files_of_the_program_do_not_lead_out_of_their_folders(visitor: TestClient, start: str) -> None:
     for file in FILES:
-        answer = page.get(start + file)
+        answer = visitor.get(start + file)
         # Gradio has an icon for every size, whatever is asked for.
         assert answer.status_code in (400, 403, 404, 422) or "image" in answer.headers["content-type"], file
         assert b"root:" not in answer.content
@@ -228,22 +228,22 @@ def test_the_files_of_the_program_do_not_lead_out_of_their_folders(page: TestCli
         *("process_recording", "custom_component/x/y/z/a.js", "token", "user", "openapi.json", "", "call/load/x"),
     ],
 )
-def test_what_no_page_here_needs_of_gradio_is_closed(page: TestClient, route: str) -> None:
-    assert page.get(f"/gradio_api/{route}").status_code == 404
-    assert page.post(f"/gradio_api/{route}", json={}).status_code == 404
+def test_what_no_page_here_needs_of_gradio_is_closed(visitor: TestClient, route: str) -> None:
+    assert visitor.get(f"/gradio_api/{route}").status_code == 404
+    assert visitor.post(f"/gradio_api/{route}", json={}).status_code == 404
 
 
-def test_an_upload_is_taken_only_from_where_uploads_are(page: TestClient, program: Any, tmp_path: pathlib.Path) -> None:
+def test_an_upload_is_only_what_was_uploaded(visitor: TestClient, program: Any, tmp_path: pathlib.Path) -> None:
     """A page names the files that it has uploaded by their paths; another path is no upload."""
     (tmp_path / "secret.json").write_text('{"title": "secret"}')
-    config = page.get("/config").json()
+    config = visitor.get("/config").json()
     button = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "upload-preset")
     number = next(each["id"] for each in config["dependencies"] if [button, "upload"] in each["targets"])
     for path in (str(tmp_path / "secret.json"), "/etc/passwd", "../../etc/passwd", "http://127.0.0.1:1/x"):
         data = [[{"path": path, "meta": {"_type": "gradio.FileData"}}]]
-        with page:
-            page.post("/gradio_api/queue/join", json={"data": data, "fn_index": number, "session_hash": path})
-            with page.stream("GET", "/gradio_api/queue/data", params={"session_hash": path}) as answer:
+        with visitor:
+            visitor.post("/gradio_api/queue/join", json={"data": data, "fn_index": number, "session_hash": path})
+            with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": path}) as answer:
                 said = "".join(answer.iter_text())
         ends = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: ") and "completed" in line]
         assert ends, said
@@ -251,9 +251,9 @@ def test_an_upload_is_taken_only_from_where_uploads_are(page: TestClient, progra
         assert "secret" not in json.dumps(ends[0]["output"].get("data", ""))
 
 
-def test_every_answer_says_where_things_may_come_from(page: TestClient) -> None:
+def test_every_answer_says_where_things_may_come_from(visitor: TestClient) -> None:
     for route in ("/", "/runs", "/gradio_api/info"):
-        headers = page.get(route).headers
+        headers = visitor.get(route).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cross-origin-resource-policy"] == "same-origin"
