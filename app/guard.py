@@ -31,7 +31,18 @@ MAX_BODY_BYTES = 32 * 2**20
 READING = ("GET", "HEAD")
 API = "/gradio_api/"
 API_IN_USE = frozenset(
-    {"app_id", "cancel", "component_server", "heartbeat", "info", "queue", "reset", "startup-events", "theme.css"}
+    {
+        "app_id",
+        "cancel",
+        "component_server",
+        "heartbeat",
+        "info",
+        "queue",
+        "reset",
+        "run",
+        "startup-events",
+        "theme.css",
+    }
     | {"upload", "upload_progress"}
 )
 """All else that Gradio offers is closed: files by their path, proxies, recordings, its own editor."""

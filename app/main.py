@@ -103,7 +103,7 @@ def _head(form: Form) -> str:
         "words": say_all("page"),
         "preset": shelf.STARTER,
     }
-    # A "</script>" inside of a text would end the script.
-    text = json.dumps(facts, ensure_ascii=False).replace("</", "<\\/")
+    # A "</script>" inside of a text would end the script, and a "<!--" would keep it from ending.
+    text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")
     script = pathlib.Path(__file__).with_name("form.js").read_text(encoding="utf-8")
     return f"<script>window.ATELIER = {text};</script>\n<script>{script}</script>"
