@@ -1,5 +1,6 @@
 """Who is turned away: every route, ours and Gradio's, whatever the way in."""
 
+import contextlib
 import gc
 import json
 import os
@@ -37,6 +38,15 @@ ROUTES = (
 CHANGING = ("queue/join", "component_server", "upload", "cancel", "reset", "run/predict", "call/load", "login")
 
 
+@contextlib.contextmanager
+def unclosed_forgotten() -> Iterator[None]:
+    """Gradio and its queue leave event loops and sockets behind; no later test is to be blamed for them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The whole application, as it is served."""
@@ -44,12 +54,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LORA_ATELIER_HOME", str(folder))
         patch.setenv("LORA_ATELIER_OUTPUTS", str(folder / "outputs"))
-        with warnings.catch_warnings():
-            # Gradio leaves an event loop behind while it makes its routes; no later test is to be blamed for it.
-            warnings.simplefilter("ignore", ResourceWarning)
+        with unclosed_forgotten():
             app = create_app()
-            gc.collect()
         yield app
+        with unclosed_forgotten():
+            del app
 
 
 @pytest.fixture
