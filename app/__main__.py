@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import ipaddress
 import os
 import pathlib
 import sys
@@ -11,6 +12,8 @@ from app.jobs import HUB_HELD_BACK
 from app.words import say
 
 PORT = 7860
+PASSWORD = "LORA_ATELIER_PASSWORD"
+SHORTEST_PASSWORD = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,14 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.exit and not options.quickstart:
         parser().error(say("cli.exit_alone"))
+    if options.password_file and not options.listen:
+        parser().error(say("cli.password_alone"))
     set_environment(options)
+    password = given_password(options.password_file) if options.listen else ""
     quickstart = importlib.import_module("app.quickstart")
     under_way = quickstart.start() if options.quickstart else None
     # Only now, since gradio reads the environment when it is imported; and --help need not wait for it.
     server = importlib.import_module("app.server")
     return int(
         server.serve(
-            options.port, browser=not (options.no_browser or options.exit), under_way=under_way, then_exit=options.exit
+            options.port,
+            browser=not (options.no_browser or options.exit),
+            under_way=under_way,
+            then_exit=options.exit,
+            guests=server.Guests(options.listen, password) if options.listen else None,
         )
     )
 
@@ -38,6 +48,28 @@ def port(text: str) -> int:
     return number
 
 
+def address(text: str) -> str:
+    """`text` as an address of this machine. Raises ValueError, which argparse words."""
+    return str(ipaddress.ip_address(text))
+
+
+def given_password(file: pathlib.Path | None) -> str:
+    """What guests have to know: from `file` or else the environment, "" when neither says. Ends the program if bad.
+
+    It is never an argument: those are shown to everybody on this machine.
+    """
+    # Taken out, so that nothing that is started from here inherits it.
+    said = os.environ.pop(PASSWORD, "")
+    if file is not None:
+        try:
+            said = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            parser().error(say("cli.password_unread", path=file, reason=getattr(error, "strerror", None) or error))
+    if (said or file is not None) and len(said) < SHORTEST_PASSWORD:
+        parser().error(say("cli.password_short", count=SHORTEST_PASSWORD))
+    return said
+
+
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
     top = argparse.ArgumentParser(prog="python -m app", description=say("cli.about"))
@@ -45,6 +77,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--no-browser", action="store_true", help=say("cli.no_browser"))
     top.add_argument("--quickstart", action="store_true", help=say("cli.quickstart"))
     top.add_argument("--exit", action="store_true", help=say("cli.exit"))
+    top.add_argument("--listen", type=address, nargs="?", const="0.0.0.0", metavar="ADDRESS", help=say("cli.listen"))
+    top.add_argument("--password-file", type=pathlib.Path, metavar="FILE", help=say("cli.password", name=PASSWORD))
     top.add_argument("--outputs", type=pathlib.Path, metavar="DIR", help=say("cli.outputs"))
     top.add_argument("--home", type=pathlib.Path, metavar="DIR", help=say("cli.home"))
     return top

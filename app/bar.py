@@ -345,7 +345,7 @@ def restore(form: Form, draft: str) -> list[Any]:
     unchanged = [*[gr.skip()] * len(form.widgets), gr.Dropdown(choices=_choices(entries)), gr.skip()]
     try:
         kept = json.loads(draft or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return unchanged
     if not isinstance(kept, dict) or not isinstance(kept.get("values"), dict):
         return unchanged

@@ -51,11 +51,21 @@ def _children(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def allowed(path: pathlib.Path, inside: Roots) -> pathlib.Path | None:
     """`path` with its links followed, or None when it is outside of every root in `inside`."""
+    if is_elsewhere(path) and not any(path.is_relative_to(root) for _, root in inside):
+        return None
     try:
         real = path.expanduser().resolve()
     except (OSError, RuntimeError, ValueError):
         return None
     return real if any(real.is_relative_to(root) for _, root in inside) else None
+
+
+def is_elsewhere(path: pathlib.PurePath) -> bool:
+    r"""Whether a path of Windows names another machine or a device, `\\server\share`, `\\?\…`.
+
+    Even to look whether it is there would log in at that machine, with the name and the password's hash of the user.
+    """
+    return path.drive.startswith(("\\\\", "//"))
 
 
 def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from PIL import Image
 
 from app import places, watch
+from trainer.dataset.pictures import opened
 from trainer.run.folder import RunFolder
 
 ISLANDS = pathlib.Path(__file__).parent / "islands"
@@ -120,7 +121,7 @@ def _inside(folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathl
 
 def _thumbnail(path: pathlib.Path, width: int) -> bytes | None:
     """The picture as WebP, `width` px wide; None where it is not wider than that."""
-    with Image.open(path) as picture:
+    with opened(path) as picture:
         if picture.width <= width:
             return None
         small = picture.convert("RGB")

@@ -13,9 +13,9 @@ from typing import Any
 
 import fastapi
 import gradio as gr
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from app import bar, browse, live, shelf, theme, thumbs
+from app import bar, browse, guard, live, shelf, theme, thumbs
+from app.door import Door
 from app.forms import Form
 from app.islands import island
 from app.tabs import compare, dataset, model, run, samples, tools, training
@@ -24,11 +24,12 @@ from trainer.job import fields
 from trainer.job.facts import ADAPTERS, FAMILIES
 
 TABS = (model, dataset, training, samples, run, compare, tools)
-HOSTS = ["127.0.0.1", "localhost"]
+LARGEST_UPLOAD = "4mb"
+"""Presets and settings are uploaded, pictures never: those are read where they lie."""
 
 
-def create_app() -> fastapi.FastAPI:
-    """The whole application; it answers only requests that were sent to this machine by name."""
+def create_app(door: Door | None = None) -> fastapi.FastAPI:
+    """The whole application behind its guard; with a `door`, other machines may come in through that."""
     form = Form(shelf.start_job())
 
     @contextlib.asynccontextmanager
@@ -38,8 +39,7 @@ def create_app() -> fastapi.FastAPI:
             end()
 
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    # Without it a foreign page could reach this one through a name that resolves to 127.0.0.1 (DNS rebinding).
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    app.add_middleware(guard.Guard, is_own=guard.is_reachable if door else guard.is_local, door=door)
     app.include_router(live.router)
     app.include_router(thumbs.router)
     gr.mount_gradio_app(
@@ -47,6 +47,7 @@ def create_app() -> fastapi.FastAPI:
         build(form),
         path="/",
         server_name="127.0.0.1",
+        max_file_size=LARGEST_UPLOAD,
         run_history=False,
         footer_links=[],
         theme=theme.THEME,
@@ -71,6 +72,9 @@ def build(form: Form) -> gr.Blocks:
         bar.connect(top, form, tabs)
         form.connect()
         _connect_draft(page, form, top)
+    # A page that is mounted is never launched, and only in a launched one does Gradio refuse a path as an upload that
+    # is none: without this any file of this machine could be had read as a preset.
+    page.has_launched = True
     return page
 
 
@@ -99,7 +103,7 @@ def _head(form: Form) -> str:
         "words": say_all("page"),
         "preset": shelf.STARTER,
     }
-    # A "</script>" inside of a text would end the script.
-    text = json.dumps(facts, ensure_ascii=False).replace("</", "<\\/")
+    # A "</script>" inside of a text would end the script, and a "<!--" would keep it from ending.
+    text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")
     script = pathlib.Path(__file__).with_name("form.js").read_text(encoding="utf-8")
     return f"<script>window.ATELIER = {text};</script>\n<script>{script}</script>"

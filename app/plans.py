@@ -126,7 +126,8 @@ def view(values: Values) -> tuple[str, str]:
 
 def _text(value: Any) -> str:
     """`value` as JSON with a ? for what is no Unicode: on Linux a file name may be any bytes."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+    # What is shown is set as text all the same, but Gradio warns of every "<script>" that it is given.
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").encode("utf-8", "replace").decode()
 
 
 def _subset(subset: Subset) -> Mapping[str, Any]:

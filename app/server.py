@@ -1,8 +1,11 @@
-"""Serves the application on this machine only, until Ctrl-C."""
+"""Serves the application until Ctrl-C: on this machine only, or with a door for others."""
 
 import contextlib
+import dataclasses
 import errno
+import ipaddress
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -11,6 +14,7 @@ from concurrent.futures import Future
 
 import uvicorn
 
+from app.door import Door
 from app.main import create_app
 from app.words import say
 
@@ -18,14 +22,35 @@ HOST = "127.0.0.1"
 PORTS_TRIED = 100
 
 
-def serve(port: int, *, browser: bool, under_way: "Future[int] | None", then_exit: bool) -> int:
+@dataclasses.dataclass(frozen=True)
+class Guests:
+    """Who else is served: at `address` of this machine, with `password`, or with `token`, made up where that is ""."""
+
+    address: str
+    password: str
+    token: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    @property
+    def needed(self) -> str:
+        """What has to be known."""
+        return self.password or self.token
+
+
+def serve(
+    port: int, *, browser: bool, under_way: "Future[int] | None", then_exit: bool, guests: Guests | None = None
+) -> int:
     """Serves until Ctrl-C, or, with `then_exit`, until the training that is `under_way` has ended; the exit status."""
-    listening = listen(port)
+    listening = listen(port, guests.address if guests else HOST)
+    app = create_app(Door(guests.needed) if guests else None)
     server = uvicorn.Server(
-        uvicorn.Config(create_app(), log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
+        uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
     )
-    url = f"http://{HOST}:{listening.getsockname()[1]}"
+    number = listening.getsockname()[1]
+    url = address_of(guests.address if guests else HOST, number)
     print(say("cli.ready", url=url), flush=True)
+    if guests and not guests.password:
+        print(say("cli.token", url=f"{url}/?token={guests.token}"), flush=True)
+    # Without the token: what a browser is started with, everybody on this machine can see.
     if browser and has_browser():
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
     if under_way is not None and then_exit:
@@ -38,14 +63,31 @@ def serve(port: int, *, browser: bool, under_way: "Future[int] | None", then_exi
     return 0
 
 
-def listen(port: int) -> socket.socket:
-    """A socket on `port` of this machine, or on the next free one. Raises OSError when there is none."""
+def address_of(address: str, port: int) -> str:
+    """Where a browser finds what listens at `address`; for every address at once, the one that others know."""
+    found = ipaddress.ip_address(address)
+    host = _own_address() if found.is_unspecified else f"[{found}]" if found.version == 6 else address
+    return f"http://{host}:{port}"
+
+
+def _own_address() -> str:
+    """The address of this machine in its network, or its name where it is in none."""
+    # Choosing where a datagram would leave from sends nothing; 192.0.2.1 is nobody's (RFC 5737).
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
+
+
+def listen(port: int, address: str = HOST) -> socket.socket:
+    """A socket on `port` at `address`, or on the next free one. Raises OSError when there is none."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for number in [port, *range(port + 1, min(port + PORTS_TRIED, 65536))]:
-        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        found = socket.socket(family, socket.SOCK_STREAM)
         if os.name != "nt":  # there it would let two programs share a port
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            found.bind((HOST, number))
+            found.bind((address, number))
             found.listen(128)
         except OSError as error:
             found.close()

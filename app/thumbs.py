@@ -7,7 +7,9 @@ import pathlib
 import secrets
 
 import fastapi
-from PIL import Image, ImageOps
+from PIL import ImageOps
+
+from trainer.dataset.pictures import opened
 
 router = fastapi.APIRouter()
 
@@ -49,9 +51,9 @@ def thumb(path: str, key: str, px: int = SIZES_PX[0]) -> fastapi.Response:
 
 def scaled(path: pathlib.Path, side_px: int) -> bytes:
     """The picture at `path`, upright, at most `side_px` wide and high, as WebP. Raises what Pillow raises."""
-    with Image.open(path) as opened:
-        opened.draft("RGB", (side_px, side_px))
-        picture = ImageOps.exif_transpose(opened)
+    with opened(path) as found:
+        found.draft("RGB", (side_px, side_px))
+        picture = ImageOps.exif_transpose(found)
         picture.thumbnail((side_px, side_px))
         has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
         stream = io.BytesIO()

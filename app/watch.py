@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from trainer.run.events import LONGEST_LINE_BYTES
 from trainer.run.folder import RunFolder, is_alive
 
 State = Literal["waiting", "running", "stopped", "finished", "failed", "interrupted"]
@@ -287,11 +288,11 @@ def _all_samples(path: pathlib.Path) -> Iterator[Event]:
 def _parsed(lines: Iterable[bytes]) -> Iterator[Event]:
     """The events in `lines`, without the torn ones that a kill in the middle of a write leaves."""
     for line in lines:
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") or len(line) > LONGEST_LINE_BYTES:
             continue
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and isinstance(event.get("kind"), str):
             yield event

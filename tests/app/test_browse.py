@@ -82,3 +82,23 @@ def test_thousands_of_folders_are_listed_soon(user: pathlib.Path) -> None:
     begun = time.perf_counter()
     assert len(browse.listing({"path": str(user / "2_dog")})["folders"]) == 2000
     assert time.perf_counter() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "path", [r"\\evil\share\x", r"\\?\C:\x", r"\\.\PhysicalDrive0", "//evil/share/x", r"\\?\UNC\evil\share"]
+)
+def test_other_machines_and_devices_are_not_even_looked_for_on_windows(path: str) -> None:
+    assert browse.is_elsewhere(pathlib.PureWindowsPath(path))
+
+
+def test_drives_of_windows_are_looked_for() -> None:
+    assert not browse.is_elsewhere(pathlib.PureWindowsPath(r"D:\pictures"))
+
+
+@pytest.mark.parametrize(
+    "path", ["\0", "/etc\0/passwd", "/" + "x/" * 5000, "/proc/self/root/etc", "~nobody/x", "//etc", 7, None]
+)
+def test_a_path_that_leads_nowhere_or_out_shows_a_root(user: pathlib.Path, path: object) -> None:
+    found = browse.listing({"path": path, "kind": "checkpoint"})
+    assert any(found["path"].startswith(root["path"]) for root in found["roots"])
+    assert not found["path"].startswith("/etc")

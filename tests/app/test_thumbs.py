@@ -5,8 +5,9 @@ import pathlib
 
 import fastapi
 import httpx2
+import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from app import thumbs
 
@@ -51,3 +52,18 @@ def test_what_is_no_picture_is_not_found(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     assert ask(tmp_path / "a.png").status_code == 404
     assert ask(tmp_path / "gone.png").status_code == 404
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: pathlib.Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (10_000, 9_000)).save(bomb)
+    with pytest.raises(Image.DecompressionBombError, match="more pixels than is safe"):
+        thumbs.scaled(bomb, 256)
+    assert ask(bomb).status_code == 404
+
+
+def test_no_program_is_started_for_a_picture(tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "postscript.png"
+    script.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(UnidentifiedImageError):
+        thumbs.scaled(script, 256)

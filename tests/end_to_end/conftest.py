@@ -29,6 +29,22 @@ CHROMIUMS = (
 )
 
 
+# Python loads it in the program and in every process that the program starts.
+WATCH = """
+import socket, sys
+def heard(event, given):
+    if event not in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+        return
+    where = given[0] if event.startswith("socket.get") else given[-1]
+    host = where[0] if isinstance(where, tuple) else where
+    if isinstance(where, tuple) or event.startswith("socket.get"):
+        if host not in (None, "", "127.0.0.1", "::1", "localhost", socket.gethostname()):
+            with open({file!r}, "a") as log:
+                log.write(f"{{event}} {{where}} {{sys.argv}}\\n")
+sys.addaudithook(heard)
+"""
+
+
 @pytest.fixture(scope="session")
 def playground(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder in which the program is started; its home and outputs lie in it too."""
@@ -49,9 +65,13 @@ def outputs(playground: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def base_url(playground: pathlib.Path, home: pathlib.Path, outputs: pathlib.Path) -> Iterator[str]:
-    """The address of the running program; when it ends, it must have said nothing on stderr."""
-    complaints = playground / "stderr.txt"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(playground), "USERPROFILE": str(playground)}
+    """The address of the running program; until it ends, it must say nothing on stderr and call no other machine."""
+    complaints, calls = playground / "stderr.txt", playground / "calls.txt"
+    watched = playground / "watched"
+    watched.mkdir()
+    (watched / "sitecustomize.py").write_text(WATCH.format(file=str(calls)), encoding="utf-8")
+    search = os.pathsep.join([str(ROOT), str(watched)])
+    environment = {**os.environ, "PYTHONPATH": search, "HOME": str(playground), "USERPROFILE": str(playground)}
     command = [
         sys.executable,
         "-m",
@@ -71,14 +91,15 @@ def base_url(playground: pathlib.Path, home: pathlib.Path, outputs: pathlib.Path
         ) as process,
     ):
         try:
-            yield _address(process)
+            yield address_of(process)
         finally:
             process.terminate()
             process.wait(15)
     assert complaints.read_text(encoding="utf-8") == ""
+    assert not calls.exists(), calls.read_text(encoding="utf-8")
 
 
-def _address(process: "subprocess.Popen[str]") -> str:
+def address_of(process: "subprocess.Popen[str]") -> str:
     """The address in the first line that the program prints."""
     late = threading.Timer(READY_S, process.kill)
     late.start()

@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -100,7 +101,7 @@ def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if path.stat().st_size == 0:
                 raise BrokenPicture(path, say("data_zero_bytes"))
-            with Image.open(path, formats=_known_formats()) as picture:
+            with opened(path) as picture:
                 yield picture
     except BrokenPicture:
         raise
@@ -111,6 +112,22 @@ def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
     except Exception as error:  # damaged files make Pillow's readers raise anything from SyntaxError to struct.error
         known = error.strerror if isinstance(error, OSError) and error.strerror else ""
         raise BrokenPicture(path, known or say("data_damaged", reason=str(error) or type(error).__name__)) from error
+
+
+def opened(source: pathlib.Path | IO[bytes]) -> Image.Image:
+    """The picture with only its header read. Raises DecompressionBombError for too many pixels, else what Pillow does.
+
+    Only FORMATS are tried: for some others Pillow starts programs.
+    """
+    try:
+        picture = Image.open(source, formats=_known_formats())
+    except Image.DecompressionBombWarning as warning:
+        raise Image.DecompressionBombError(say("data_bomb")) from warning
+    # Up to twice as many, Pillow only warns, and whether a warning is raised depends on what other threads do.
+    if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or 0):
+        picture.close()
+        raise Image.DecompressionBombError(say("data_bomb"))
+    return picture
 
 
 def _known_formats() -> list[str]:

@@ -19,6 +19,8 @@ from trainer.job.words import say
 
 HEAD = ("version", "title", "purpose", "reasoning", "file_mb", "memory_gb", "about")
 """What stands in a file beside the sections of a job."""
+MAX_BYTES = 4 * 2**20
+"""The largest file that is read: all settings with their longest lists take a fraction of it."""
 PRESETS = pathlib.Path(__file__).parents[2] / "presets"
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -50,11 +52,15 @@ class Document:
 def read(path: pathlib.Path) -> Document:
     """The document in `path`. Raises Invalid with one sentence when it is missing, no JSON or no job."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise _invalid("no_file", path=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise _invalid("unreadable", path=path, reason=error) from error
+    if len(content) > MAX_BYTES:
+        raise _invalid("too_large", path=path, limit=MAX_BYTES // 2**20)
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:

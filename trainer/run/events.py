@@ -11,6 +11,8 @@ from typing import Any, Literal
 import pydantic
 
 WRITES_PER_S = 10
+LONGEST_LINE_BYTES = 4 * 2**20
+"""A longer line is none of ours: the longest has all prompts in it."""
 
 
 class _Event(pydantic.BaseModel):
@@ -191,7 +193,7 @@ def read(path: pathlib.Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
 
 def _event(line: bytes) -> dict[str, Any] | None:
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = json.loads(line) if len(line) <= LONGEST_LINE_BYTES else None
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and "kind" in event else None

@@ -19,6 +19,9 @@ if os.name == "nt":
 else:
     import fcntl
 
+MAX_JOB_BYTES = 4 * 2**20
+"""What lies behind is not read, so that a file that is no job cannot fill the memory."""
+
 Request = Literal["stop", "pause", "save", "sample"]
 
 
@@ -102,7 +105,8 @@ def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
 def read_job(run: RunFolder) -> Job:
     """The job of `run`. Raises OSError, ValueError (also pydantic's ValidationError) when it cannot be read."""
     try:
-        data = json.loads(run.job.read_text(encoding="utf-8"))
+        with run.job.open("rb") as stream:
+            data = json.loads(stream.read(MAX_JOB_BYTES).decode("utf-8"))
     except RecursionError as error:
         raise ValueError(str(error)) from error
     if isinstance(data, dict):

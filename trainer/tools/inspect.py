@@ -19,6 +19,7 @@ from trainer.tools.common import new_file
 
 _TOP_TAGS = 30
 _LARGEST_THUMBNAIL = 20 * 2**20
+_THUMBNAILS = ("JPEG", "PNG", "WEBP")
 _BAR_CHARACTERS = 30
 _NOTES = ("ss_training_comment", "modelspec.description")
 _SAID = ("title", "author", "license", "usage_hint")
@@ -76,9 +77,9 @@ def thumbnail(metadata: Mapping[str, str]) -> dict[str, int] | None:
         return None
     try:
         content = base64.b64decode(data)
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=_THUMBNAILS) as picture:
             width_px, height_px = picture.size
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
     return {"width_px": width_px, "height_px": height_px, "size_bytes": len(content)}
 

@@ -101,7 +101,7 @@ def _shared(files: Weighted) -> dict[str, str]:
         triggers.append(file.metadata.get("modelspec.trigger_phrase", ""))
         try:
             tags |= json.loads(file.metadata.get("ss_tag_frequency", "{}"))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
     sources = ", ".join(f"{file.path.name}={weight:g}" for file, weight in files)
     about = {"modelspec.merged_from": sources, "modelspec.trigger_phrase": ", ".join(filter(None, triggers))}

@@ -39,6 +39,16 @@ def test_a_torn_line_is_left_and_does_not_swallow_the_next_event(tmp_path: pathl
     assert [event["text"] for event in events.read(path)[0]] == ["whole", "next"]
 
 
+def test_what_is_nested_too_deep_or_too_long_is_left_out(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = events.EventLog(path)
+    for line in (b"[" * 100_000, b'{"kind": "warned", "text": "' + b"x" * events.LONGEST_LINE_BYTES + b'"}'):
+        with path.open("ab") as stream:
+            stream.write(line + b"\n")
+    log.write(events.Warned(text="next"))
+    assert [event["text"] for event in events.read(path)[0]] == ["next"]
+
+
 def test_the_kinds_are_those_that_readers_know() -> None:
     kinds = {cls.model_fields["kind"].default for cls in typing.get_args(events.Event)}
     known = {
