@@ -5,6 +5,7 @@ Everything else, noise and order included, follows from the job and the step's n
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from trainer.job.trouble import Trouble
 from trainer.run.folder import RunFolder, write_whole
 
 _FILE = "resume.pt"
+_LARGEST_SHARE = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +54,39 @@ class Learner:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a training is: steps done, and the losses of the steps of an unfinished epoch."""
+    """How far a training is: steps done, and the losses of the steps of an unfinished epoch.
+
+    With `owed`, what is due after this step (a file, samples) has not been made yet.
+    """
 
     step: int = 0
     losses: tuple[float, ...] = ()
+    owed: bool = False
+
+
+class Pace:
+    """When the state is saved within an epoch: every so many minutes, 0 for never.
+
+    Saving never takes more than a fiftieth of the time: where it is slow it is done less often.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self._every_s = 60 * minutes
+        self._last = time.monotonic()  # which goes on evenly, whatever is done to the clock
+        self._took_s = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        since = time.monotonic() - self._last
+        return self._every_s > 0 and since >= max(self._every_s, self._took_s * (1 / _LARGEST_SHARE - 1))
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Times what is done in it and counts from its end."""
+        began = time.monotonic()
+        yield
+        self._last = time.monotonic()
+        self._took_s = self._last - began
 
 
 def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
@@ -63,6 +94,7 @@ def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
     state = {
         "step": progress.step,
         "losses": list(progress.losses),
+        "owed": progress.owed,
         "tensors": {name: tensor.detach().cpu() for name, tensor in learner.injected.tensors().items()},
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
@@ -88,7 +120,7 @@ def load(run: RunFolder, learner: Learner) -> Progress:
         _move_group_values(learner.optimizer)
         if learner.scaler and state["scaler"]:
             learner.scaler.load_state_dict(state["scaler"])
-        return Progress(state["step"], tuple(state["losses"]))
+        return Progress(state["step"], tuple(state["losses"]), state.get("owed", False))
     except Exception as error:
         # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
         raise Trouble("state_unreadable", run=run.name, reason=error) from error
