@@ -23,6 +23,7 @@ from trainer.run.folder import (
     RunFolder,
     create,
     forget_requests,
+    forget_unfinished,
     held,
     read_job,
     request,
@@ -106,6 +107,7 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         show(event)
 
     forget_requests(run)
+    forget_unfinished(run)
     try:
         # torch and diffusers take seconds to import: a person should see that something happens.
         tell(events.Stage(text=say("stage_program")))

@@ -121,6 +121,8 @@ def load(run: RunFolder, learner: Learner) -> Progress:
         if learner.scaler and state["scaler"]:
             learner.scaler.load_state_dict(state["scaler"])
         return Progress(state["step"], tuple(state["losses"]), state.get("owed", False))
+    except OSError:  # of the disk, not of what is on it
+        raise
     except Exception as error:
         # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
         raise Trouble("state_unreadable", run=run.name, reason=error) from error

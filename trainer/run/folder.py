@@ -177,6 +177,16 @@ def write_text(path: pathlib.Path, text: str) -> None:
     write_whole(path, lambda stream: stream.write(text.encode()))
 
 
+def forget_unfinished(run: RunFolder) -> None:
+    """Takes away what a kill in the middle of a write has left beside the files of `run`; only its trainer may.
+
+    Raises OSError.
+    """
+    for place in (run.path, run.samples, run.weights, run.state):
+        for path in place.glob(".*.new"):
+            path.unlink(missing_ok=True)
+
+
 class Busy(RuntimeError):
     """Another trainer holds the lock of this run."""
 
