@@ -5,15 +5,18 @@ Everything else, noise and order included, follows from the job and the step's n
 
 import contextlib
 import dataclasses
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from trainer.adapters.base import Injected
+from trainer.dataset.fingerprint import changes
 from trainer.job.trouble import Trouble
-from trainer.run.folder import RunFolder, write_whole
+from trainer.job.words import say
+from trainer.run.folder import RunFolder, write_text, write_whole
 
 _FILE = "resume.pt"
 _LARGEST_SHARE = 0.02
@@ -105,6 +108,24 @@ def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
 def is_saved(run: RunFolder) -> bool:
     """Whether there is a state to go on from."""
     return (run.state / _FILE).is_file()
+
+
+def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], None]) -> None:
+    """Notes what is trained on, and says what has changed where there is something learned from another data set.
+
+    It is no reason to refuse: what was learned stays right, and a person may well have mended captions meanwhile.
+    """
+    try:
+        before = json.loads(run.data.read_text(encoding="utf-8"))
+        what = changes(before, now) if is_saved(run) else ""
+    except FileNotFoundError:  # a new run, or one of before this was noted
+        before, what = None, ""
+    except (ValueError, TypeError, AttributeError, LookupError):  # not as it was written
+        before, what = None, ""
+    if what:
+        warn(say("data_changed", what=what))
+    if now != before:
+        write_text(run.data, json.dumps(now, ensure_ascii=False))
 
 
 def load(run: RunFolder, learner: Learner) -> Progress:

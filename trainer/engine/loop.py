@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from trainer.adapters.base import Injected, adapter
+from trainer.dataset.fingerprint import fingerprint
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
 from trainer.engine import base_loras, cache, checkpoint, device, max_norm, schedules, start
@@ -302,6 +303,8 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     plan = checked_plan(job, found)
     kind.settle(parts, supplies.texts is not None)
 
+    if place.is_main:
+        checkpoint.note_data(run, fingerprint(found), warn)
     progress = checkpoint.load(run, learner)
     steps, per_epoch = lengths(job, plan, place.processes)
     about = About(

@@ -42,6 +42,11 @@ class RunFolder:
         return self.path / "job.json"
 
     @property
+    def data(self) -> pathlib.Path:
+        """What it was trained on (see dataset/fingerprint.py)."""
+        return self.path / "data.json"
+
+    @property
     def events(self) -> pathlib.Path:
         return self.path / "events.jsonl"
 

@@ -105,6 +105,20 @@ def test_what_was_due_at_the_step_of_a_stop_is_made_when_it_is_resumed(job: Job)
     assert names == {f"tiny{end}.safetensors" for end in ("-step00000002", "-000001", "-step00000004", "")}
 
 
+def test_a_run_resumed_on_another_data_set_says_what_has_changed(tmp_path: pathlib.Path, job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            folder.request(run, "stop")
+
+    run, seen = trained(job, when)
+    (tmp_path / "data" / "2_thing" / "0.txt").write_text("another caption", encoding="utf-8")
+    _, again = trained(job, nothing, run)
+    said = [[event.text for event in each if event.kind == "warned"] for each in (seen, again)]
+    assert said[0] == []
+    assert len(said[1]) == 1
+    assert said[1][0].startswith("The data set has changed since this run began: 1 caption is another one.")
+
+
 def test_a_stop_after_the_epoch_comes_there_and_not_before(job: Job) -> None:
     def when(event: events.Event, run: RunFolder) -> None:
         if event.kind == "step" and event.step == 1:
