@@ -45,6 +45,7 @@ class Trainers:
     def resume(self, run: RunFolder, fault: Fault | None = None, kill_after_s: float | None = None) -> Ended:
         """Has a trainer carry on with `run`."""
         said = run.path.with_suffix(".said")
+        said.write_text("", encoding="utf-8")  # it may be killed before it has said anything
         asked = {
             "run": str(run.path),
             "said": str(said),
