@@ -117,6 +117,15 @@ def test_a_disk_that_fails_at_any_operation_is_said_in_a_sentence_and_loses_noth
     )
 
 
+def test_a_disk_that_is_full_in_the_middle_of_the_state_is_said_to_be_full(ordeal: Ordeal) -> None:
+    for nth in (1, 2, 12):
+        ended = ordeal.meet(Fault("ENOSPC", "write", "state", nth, lasts=True))
+        assert ended.status == 1
+        assert "No space left on device" in ended.said
+        assert say("disk_advice") in ended.said
+    ordeal.finish()
+
+
 def test_writes_that_take_only_a_part_are_written_on(ordeal: Ordeal) -> None:
     assert ordeal.meet(Fault("short", lasts=True)).status == 0
     assert ordeal.counts["runs compared"] == 1

@@ -93,7 +93,7 @@ class Pace:
 
 
 def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
-    """Writes the state, whole or not at all."""
+    """Writes the state, whole or not at all. Raises OSError."""
     state = {
         "step": progress.step,
         "losses": list(progress.losses),
@@ -102,7 +102,13 @@ def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
     }
-    write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
+    try:
+        write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
+    except RuntimeError as error:
+        # When the disk takes no more, torch tells of its own confusion about it.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def is_saved(run: RunFolder) -> bool:
