@@ -31,20 +31,17 @@ def start(job: Job) -> RunFolder:
 
 def under_way() -> list[RunFolder]:
     """The runs in the known output folders whose trainer is at work or about to be."""
-    return [run for run in places.runs() if watch.overview(run)["state"] in ("waiting", "running")]
+    return [run for run in places.runs() if watch.overview(run)["state"] in ("waiting", "running", "paused")]
 
 
 def resume(run: RunFolder) -> None:
-    """Lets a stopped or interrupted run go on. Raises folder.Busy when it is at work already."""
+    """Lets a paused, stopped or interrupted run go on. Raises OSError, and Busy when it is at work already."""
     if folder.is_alive(run):
+        if folder.take_request(run, "pause"):
+            return
         raise folder.Busy(run.name)
-    folder.take_request(run, "stop")
+    folder.forget_requests(run)
     _spawn(run)
-
-
-def stop(run: RunFolder) -> None:
-    """Asks the trainer of `run` to end soon and keep its work."""
-    folder.request(run, "stop")
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

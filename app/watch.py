@@ -17,7 +17,7 @@ from typing import Any, Literal
 from trainer.run.events import LONGEST_LINE_BYTES
 from trainer.run.folder import RunFolder, is_alive
 
-State = Literal["waiting", "running", "stopped", "finished", "failed", "interrupted"]
+State = Literal["waiting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
 Event = Mapping[str, Any]
 
 START_GRACE_S = 30
@@ -33,6 +33,7 @@ MAX_HEAD_BYTES = 8 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 EVENTS_PER_CALL = 5_000
 ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished": "finished"}
+TURNS = ("started", "paused", "resumed")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -88,9 +89,9 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
         "back_to": back_to,
         "rows": rows,
         "epochs": [
-            [_whole(e.get("epoch")), _whole(e.get("step")), _number(e.get("loss"))] for e in _of(events, "epoch")
+            [_whole(e.get("epoch")), _whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(events, "epoch")
         ],
-        "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _of(events, "validated")],
+        "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(events, "validated")],
         "samples": [_sample(event) for event in _of(events, "sample")],
         "saved": [_saved(event) for event in _of(events, "saved")],
         "warnings": [{"text": str(e.get("text", ""))} for e in _of(events, "warned")],
@@ -127,11 +128,11 @@ def log_tail(run: RunFolder, lines: int) -> str:
 
 
 def _state(run: RunFolder, events: Sequence[Event], alive: bool) -> State:
-    turn: Event = next((event for event in reversed(events) if event["kind"] in ENDS or event["kind"] == "started"), {})
+    turn: Event = next((event for event in reversed(events) if event["kind"] in ENDS or event["kind"] in TURNS), {})
     end = ENDS.get(str(turn.get("kind", "")))
     if alive:
         if end is None:
-            return "running" if events else "waiting"
+            return "paused" if turn.get("kind") == "paused" else "running" if events else "waiting"
         return end if turn is events[-1] and _age_s(turn) < END_GRACE_S else "waiting"
     if end is not None:
         return end
@@ -187,6 +188,18 @@ def _rows(events: Iterable[Event]) -> tuple[list[list[Any]], int | None]:
             rates = _number(event.get("learning_rate")), _number(event.get("text_encoder_learning_rate"))
             rows.append([_whole(event.get("step")), _number(event.get("loss")), *rates])
     return rows, back_to
+
+
+def _lasting(events: Iterable[Event], kind: str) -> list[Event]:
+    """The events of a kind without those whose steps a resumed run has done again."""
+    found: list[Event] = []
+    for event in events:
+        if event["kind"] == "started":
+            found = [each for each in found if _whole(each.get("step")) <= _whole(event.get("first_step"))]
+        if event["kind"] == kind:
+            # Of a step that was the last one before a kill, the end of the epoch may be told again.
+            found = [*(each for each in found if each.get("step") != event.get("step")), event]
+    return found
 
 
 def _sample(event: Event) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 os.environ.update(
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
@@ -9,3 +11,14 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_HUB_DISABLE_TELEMETRY="1",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--thorough`: as many kills, faults and odd inputs as a note on a release wants."""
+    parser.addoption("--thorough", action="store_true", help="try far more kills, faults and odd inputs; takes minutes")
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether far more is to be tried than continuous integration has time for."""
+    return bool(request.config.getoption("--thorough"))

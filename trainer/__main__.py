@@ -1,4 +1,4 @@
-"""The command line: python -m trainer run · check · resume · stop · import · settings, and the tools for LoRA files."""
+"""The command line: python -m trainer run · check · resume · pause · stop · …, and the tools for LoRA files."""
 
 import argparse
 import os
@@ -65,8 +65,12 @@ def check(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Goes on with a run, from its first step where nothing has been saved yet."""
-    return carry_on(RunFolder(options.run))
+    """Goes on with a run, from its first step where nothing has been saved yet; ends the pause of one that waits."""
+    here = RunFolder(options.run)
+    if folder.is_alive(here) and folder.take_request(here, "pause"):
+        print(say("cli_asked_resume", run=here.path))
+        return 0
+    return carry_on(here)
 
 
 def carry_on(here: RunFolder) -> int:
@@ -77,11 +81,38 @@ def carry_on(here: RunFolder) -> int:
 
 def stop(options: argparse.Namespace) -> int:
     """Leaves the request to stop in the run folder."""
-    here = RunFolder(options.run)
+    return ask(RunFolder(options.run), "stop")
+
+
+def stop_after_epoch(options: argparse.Namespace) -> int:
+    """Leaves the request to stop at the end of the epoch in the run folder."""
+    return ask(RunFolder(options.run), "stop_after_epoch")
+
+
+def pause(options: argparse.Namespace) -> int:
+    """Leaves the request to wait in the run folder."""
+    return ask(RunFolder(options.run), "pause")
+
+
+def save(options: argparse.Namespace) -> int:
+    """Leaves the request to save now in the run folder."""
+    return ask(RunFolder(options.run), "save")
+
+
+def sample(options: argparse.Namespace) -> int:
+    """Leaves the request to draw samples now in the run folder."""
+    return ask(RunFolder(options.run), "sample")
+
+
+def ask(here: RunFolder, what: folder.Request) -> int:
+    """Leaves a request in a run folder where there is a trainer to find it."""
     if not folder.is_alive(here):
         return complain([say("cli_not_running", run=here.path)])
-    folder.request(here, "stop")
-    print(say("cli_stopping", run=here.path))
+    try:
+        folder.request(here, what)
+    except OSError as error:
+        raise Trouble("disk", reason=error) from error
+    print(say(f"cli_asked_{what}", run=here.path))
     return 0
 
 
@@ -117,8 +148,9 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("job", type=pathlib.Path, metavar="JOB", help=say("cli_job"))
         sub.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help=say("cli_set"))
         sub.set_defaults(verb=verb)
-    for verb in (resume, stop):
-        sub = verbs.add_parser(verb.__name__, help=say(f"cli_{verb.__name__}"), description=say(f"cli_{verb.__name__}"))
+    for verb in (resume, stop, stop_after_epoch, pause, save, sample):
+        words, name = say(f"cli_{verb.__name__}"), verb.__name__.replace("_", "-")
+        sub = verbs.add_parser(name, help=words, description=words)
         sub.add_argument("run", type=pathlib.Path, metavar="RUN", help=say("cli_run_argument"))
         sub.set_defaults(verb=verb)
     _import_arguments(verbs.add_parser("import", help=say("cli_import"), description=say("cli_import")))

@@ -18,7 +18,18 @@ from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run import events
-from trainer.run.folder import Busy, RunFolder, create, held, read_job, request, take_request, write_job
+from trainer.run.folder import (
+    Busy,
+    RunFolder,
+    create,
+    forget_requests,
+    forget_unfinished,
+    held,
+    read_job,
+    request,
+    take_request,
+    write_job,
+)
 from trainer.run.paths import with_whole_paths
 
 Show = Callable[[events.Event], None]
@@ -88,14 +99,15 @@ def _job(run: RunFolder) -> Job:
 
 def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
     log = events.EventLog(run.events)
-    saved = Saved(_last_step(run, ("epoch", "stopped")))
+    saved = Saved(_last_step(run, ("epoch", "keeping", "stopped")))
 
     def tell(event: events.Event) -> None:
         saved.see(event)
         log.write(event)
         show(event)
 
-    take_request(run, "stop")  # one that the last trainer of this run did not live to see
+    forget_requests(run)
+    forget_unfinished(run)
     try:
         # torch and diffusers take seconds to import: a person should see that something happens.
         tell(events.Stage(text=say("stage_program")))
@@ -114,7 +126,8 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         tell(events.Stopped(step=saved.step, epoch=saved.epoch, file=""))
         return 130
     except Exception as error:  # noqa: BLE001 whatever it is, the run folder must say so
-        with run.log.open("a", encoding="utf-8") as stream:
+        # A disk that takes no traceback may still take the sentence.
+        with contextlib.suppress(OSError), run.log.open("a", encoding="utf-8") as stream:
             traceback.print_exc(file=stream)
         trouble = understood(error)
         tell(events.Failed(reason=trouble.reason, advice=trouble.advice))
@@ -159,15 +172,15 @@ class Saved:
 
     def __init__(self, step: int = 0) -> None:
         self.step, self.epoch = step, 0
-        self._next = (0, 0)
+        self._next = (step, 0)
 
     def see(self, event: events.Event) -> None:
-        """Takes in an event. A state is saved after an epoch has ended, and before the step after that."""
+        """Takes in an event. Whatever comes after `keeping`, but for a failure, comes after the state was saved."""
         if isinstance(event, events.Started):
             self._next = (event.first_step, event.first_step // max(1, event.steps_per_epoch))
-        if isinstance(event, events.Started | events.Step):
+        if not isinstance(event, events.Stage | events.Failed):
             self.step, self.epoch = self._next
-        if isinstance(event, events.Epoch):
+        if isinstance(event, events.Keeping):
             self._next = (event.step, event.epoch)
 
 

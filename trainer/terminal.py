@@ -36,6 +36,10 @@ class Terminal:
                 self._show_sample(event)
             case events.Saved():
                 self._line(say("cli_saved", file=self._run.path / event.file, error=event.largest_relative_error))
+            case events.Paused():
+                self._line(say("cli_paused", step=event.step, path=self._run.path))
+            case events.Resumed():
+                self._line(say("cli_resumed", step=event.step))
             case events.Warned():
                 self._line(say("warning_line", text=event.text))
             case events.Stopped():
@@ -92,7 +96,8 @@ class Terminal:
             with contextlib.suppress(BrokenPipeError):  # nobody reads it; a training goes on all the same
                 print(text, flush=True)
         if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as stream:
+            # What a full disk does not take is on the terminal, and the events say that it is full.
+            with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as stream:
                 stream.write(text + "\n")
 
 

@@ -40,9 +40,9 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
     const fresh = list.show(runs);
     monitor.classList.toggle("nothing", !runs.length);
     const current = runs.find((run) => run.key === chosen);
-    const active = runs.find((run) => ["waiting", "running"].includes(run.state));
+    const active = runs.find((run) => page.underWay(run.state));
     if (!current && runs.length) choose((active ?? runs[0]).key);
-    else if (fresh && !["waiting", "running"].includes(current?.state)) choose(fresh.key);
+    else if (fresh && !page.underWay(current?.state)) choose(fresh.key);
     list.mark(chosen);
     return active ? 2500 : CALM_MS;
   }

@@ -1,6 +1,9 @@
 /** What the islands share: elements, words, numbers for people, and asking the server again and again. */
 
 /** A new element. `attributes` may hold `text`, `class`, `on` (listeners by name) and any attribute; null ones are left out. */
+/** Whether a run has a trainer, be it that it starts, trains or waits. */
+export const underWay = (state) => ["waiting", "running", "paused"].includes(state);
+
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

@@ -1,6 +1,6 @@
 /** The list of all runs, newest first. */
 
-import { count, make, moment, span, write } from "./page.js";
+import { count, make, moment, span, underWay, write } from "./page.js";
 
 const FILTER_FROM = 9;
 
@@ -15,7 +15,7 @@ export class RunList {
 
   /** Shows `runs` and returns the newest one that is under way and was not there before, if any. */
   show(runs) {
-    const fresh = this.known && runs.find((run) => !this.known.has(run.key) && ["waiting", "running"].includes(run.state));
+    const fresh = this.known && runs.find((run) => !this.known.has(run.key) && underWay(run.state));
     this.known = new Set(runs.map((run) => run.key));
     for (const [key, item] of this.items) {
       if (this.known.has(key)) continue;

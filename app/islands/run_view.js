@@ -2,15 +2,18 @@
 
 import { Lightbox } from "./lightbox.js";
 import { LossCurve } from "./loss_curve.js";
-import { count, figure, make, megabytes, sampleAddress, span, write } from "./page.js";
+import { count, figure, make, megabytes, sampleAddress, span, underWay, write } from "./page.js";
 
 const EPOCHS_SHOWN = 3;
 const THUMBNAIL_PX = 136;
 const LOG_MS = 2000;
 const PATIENCE_MS = 20000;
+const NOTE_MS = 5000;
+const BESIDE = { save: "asked_save", sample: "asked_sample" };
+const ASKED = { stop: "stopping", stop_after_epoch: "stopping_after_epoch", pause: "pausing" };
 
 export class RunView {
-  /** `order(name, button)` asks for "stop" or "resume". */
+  /** `order(name, button)` asks for "stop", "pause", "resume", "save", "sample" or "stop_after_epoch". */
   constructor(root, say, order) {
     Object.assign(this, { root, say, order });
     this.find = (name) => root.querySelector(name);
@@ -24,6 +27,9 @@ export class RunView {
     const on = (name, event, run) => this.find(name).addEventListener(event, run);
     on(".stop", "click", (event) => this.ask("stop", event.target));
     on(".resume", "click", (event) => this.ask("resume", event.target));
+    on(".pause", "click", (event) => this.ask("pause", event.target));
+    on(".stop-after-epoch", "click", (event) => this.ask("stop_after_epoch", event.target));
+    for (const name of ["save", "sample"]) on(`.${name}`, "click", (event) => this.askBeside(name, event.target));
     on(".smoothing", "input", (event) => this.curve.setSmoothing(Number(event.target.value)));
     on(".logarithmic", "change", (event) => this.curve.setLogarithmic(event.target.checked));
     on(".whole", "click", () => this.curve.zoom(null));
@@ -54,8 +60,8 @@ export class RunView {
   show(news) {
     const { run } = news;
     this.run = run;
-    if (this.asked && (this.asked.name === "resume") === ["waiting", "running"].includes(run.state)) this.asked = null;
-    this.active = ["waiting", "running"].includes(run.state) || this.waitsForResume();
+    if (this.asked && this.isAnswered(run.state)) this.asked = null;
+    this.active = underWay(run.state) || this.waitsForResume();
     this.root.hidden = false;
     this.root.dataset.key = run.key;
     this.root.dataset.state = run.state;
@@ -74,12 +80,17 @@ export class RunView {
     const name = this.find("h2");
     write(name, run.name);
     name.title = run.name;
-    const stopping = this.asked?.name === "stop" && this.active;
-    write(this.find(".state span"), stopping ? this.say("stopping") : this.say(`state_${this.waitsForResume() ? "waiting" : run.state}`));
+    const going = underWay(run.state);
+    const asked = going && ASKED[this.asked?.name];
+    write(this.find(".state span"), this.say(asked || `state_${this.waitsForResume() ? "waiting" : run.state}`));
     this.find(".state").className = `state ${run.state}`;
-    this.find(".stop").hidden = !["waiting", "running"].includes(run.state);
-    this.find(".stop").disabled = stopping;
-    this.find(".resume").hidden = !["stopped", "interrupted", "failed"].includes(run.state) || this.waitsForResume();
+    this.find(".stop").hidden = !going;
+    this.find(".stop").disabled = asked === ASKED.stop;
+    this.find(".pause").hidden = run.state !== "running";
+    this.find(".pause").disabled = Boolean(asked);
+    this.find(".asks").hidden = !["running", "paused"].includes(run.state);
+    this.find(".stop-after-epoch").disabled = Boolean(asked);
+    this.find(".resume").hidden = !["paused", "stopped", "interrupted", "failed"].includes(run.state) || this.waitsForResume();
     this.find(".resume").disabled = false;
     this.failure(run);
   }
@@ -98,7 +109,7 @@ export class RunView {
     write(this.find(".epoch"), of(run.epoch, run.epochs));
     write(this.find(".step"), of(run.step, run.steps));
     write(this.find(".loss-now"), figure(run.loss));
-    const running = run.state === "running" || run.state === "waiting";
+    const running = underWay(run.state);
     write(this.find(".time-word"), say(running ? "time_left" : "time_taken"));
     write(this.find(".time"), span(say, running ? run.left_s : run.duration_s));
     const share = run.steps ? run.step / run.steps : 0;
@@ -227,8 +238,26 @@ export class RunView {
   async ask(name, button) {
     this.problem = "";
     this.asked = { name, at: performance.now(), seen: this.run.seen_at };
-    if (name === "stop") write(this.find(".state span"), this.say("stopping"));
+    if (ASKED[name]) write(this.find(".state span"), this.say(ASKED[name]));
     await this.order(name, button);
+  }
+
+  /** Asks for what changes nothing of the training: a line says that it is coming. */
+  async askBeside(name, button) {
+    this.problem = "";
+    const note = this.find(".asks span");
+    write(note, this.say(BESIDE[name]));
+    await this.order(name, button);
+    setTimeout(() => {
+      write(note, "");
+      button.disabled = false;
+    }, NOTE_MS);
+  }
+
+  /** Whether a run has done what was asked of it. */
+  isAnswered(state) {
+    const { name } = this.asked;
+    return name === "resume" ? ["waiting", "running"].includes(state) : !underWay(state) || (name === "pause" && state === "paused");
   }
 
   complain(problem) {

@@ -62,7 +62,7 @@ Promise.all(["page", "lightbox", "before_after", "sample_table"].map(part)).then
     const changed = answers.some((answer) => answer?.table);
     tables = answers.map((answer, side) => (answer ? { ...(answer.table ?? tables[side]), key: asked[side], name: answer.run.name } : null));
     if (changed || !answers[0]) draw();
-    return answers.some((answer) => ["waiting", "running"].includes(answer?.run.state)) ? 2000 : 5000;
+    return answers.some((answer) => page.underWay(answer?.run.state)) ? 2000 : 5000;
   }
 
   function gone(error) {

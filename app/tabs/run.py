@@ -6,22 +6,50 @@ from app import jobs, live
 from app.forms import Form
 from app.islands import island
 from app.words import say
-from trainer.run.folder import Busy, RunFolder
+from trainer.run import folder
+from trainer.run.folder import Busy, Request, RunFolder
 
 TITLE = "tabs.run"
 
 
 def build(form: Form) -> None:
     """Lays out the tab."""
-    island("live_monitor", None, [stop, resume])
+    island("live_monitor", None, [stop, stop_after_epoch, pause, save, sample, resume])
 
 
 def stop(asked: Any) -> str:
     """Asks the trainer of a run to stop and keep its work; says what is wrong, nothing when all is well."""
+    return _request(asked, "stop")
+
+
+def stop_after_epoch(asked: Any) -> str:
+    """Asks the trainer of a run to stop at the end of its epoch, likewise."""
+    return _request(asked, "stop_after_epoch")
+
+
+def pause(asked: Any) -> str:
+    """Asks the trainer of a run to wait, likewise."""
+    return _request(asked, "pause")
+
+
+def save(asked: Any) -> str:
+    """Asks the trainer of a run to save now, likewise."""
+    return _request(asked, "save")
+
+
+def sample(asked: Any) -> str:
+    """Asks the trainer of a run to draw samples now, likewise."""
+    return _request(asked, "sample")
+
+
+def _request(asked: Any, what: Request) -> str:
     run = _found(asked)
     if run is None:
         return say("run.gone")
-    jobs.stop(run)
+    try:
+        folder.request(run, what)
+    except OSError as error:
+        return say("run.not_asked", reason=error.strerror or error)
     return ""
 
 

@@ -194,6 +194,25 @@ def test_stop_leaves_a_request_and_a_run_that_is_gone_is_said_to_be(monkeypatch:
         assert "does not exist" in run_tab.resume(asked)
 
 
+@pytest.mark.parametrize("what", ["stop_after_epoch", "pause", "save", "sample"])
+def test_what_a_button_asks_for_lies_in_the_run_folder(what: str) -> None:
+    run = new_run()
+    asked = {"run": live.key_of(run)}
+    assert getattr(run_tab, what)(asked) == ""
+    assert folder.asked(run) == {what}
+    shutil.rmtree(run.requests)
+    run.requests.write_text("no folder")
+    assert "could not be asked" in getattr(run_tab, what)(asked)
+
+
+def test_a_paused_run_is_let_go_on_by_resume() -> None:
+    run = new_run()
+    with folder.held(run):
+        folder.request(run, "pause")
+        assert run_tab.resume({"run": live.key_of(run)}) == ""
+        assert not folder.is_paused(run)
+
+
 def test_a_run_under_way_is_not_resumed() -> None:
     run = new_run()
     with folder.held(run):

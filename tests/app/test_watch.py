@@ -279,3 +279,21 @@ def test_an_empty_folder_has_nothing_to_show(tmp_path: pathlib.Path) -> None:
     assert watch.updates(nothing, 0)["rows"] == []
     assert watch.sample_table(nothing)["rows"] == []
     assert watch.log_tail(nothing, 5) == ""
+
+
+def test_a_run_that_waits_is_paused_until_it_goes_on_or_has_lost_its_trainer(run: RunFolder) -> None:
+    write(run, started(), step(1, 101.0), events.Paused(step=1, epoch=1))
+    with folder.held(run):
+        assert watch.overview(run)["state"] == "paused"
+        write(run, events.Resumed(step=1, epoch=1), step(2, 102.0))
+        assert watch.overview(run)["state"] == "running"
+        write(run, events.Paused(step=2, epoch=1))
+    assert watch.overview(run)["state"] == "interrupted"
+
+
+def test_an_epoch_that_is_done_again_after_a_kill_is_shown_once(run: RunFolder) -> None:
+    def ended(epoch: int, loss: float) -> events.Epoch:
+        return events.Epoch(epoch=epoch, step=10 * epoch, loss=loss)
+
+    write(run, started(), ended(1, 0.5), ended(2, 0.4), started(15, at=200.0), ended(2, 0.4), started(20, at=300.0))
+    assert watch.updates(run, 0)["epochs"] == [[1, 10, 0.5], [2, 20, 0.4]]

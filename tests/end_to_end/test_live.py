@@ -270,6 +270,50 @@ def test_a_run_shows_nothing_of_the_one_before(ui: Page, hostile_run: RunFolder,
     expect(ui.locator(".files li")).to_have_count(0)
 
 
+def test_a_run_is_paused_let_go_on_and_asked_for_things_by_buttons(ui: Page, bare_run: RunFolder) -> None:
+    bare_run.events.unlink()
+    log = events.EventLog(bare_run.events)
+
+    def asked(button: str, what: str) -> None:
+        ui.click(f".run {button}")
+        for _ in range(100):
+            if folder.take_request(bare_run, what):  # type: ignore[arg-type]
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"nobody asked for {what}")
+
+    with folder.held(bare_run):
+        log.write(begun(0))
+        log.write(events.Step(step=1, epoch=1, loss=0.5, learning_rate=1e-4))
+        log.flush()
+        open_tab(ui, "run")
+        ui.locator(".run-name", has_text=bare_run.name).click()
+        state = ui.locator(".run .state span")
+        expect(state).to_have_text(say("islands.live_monitor.state_running"))
+        asked(".asks .save", "save")
+        expect(ui.locator(".asks span")).to_have_text(say("islands.live_monitor.asked_save"))
+        asked(".asks .sample", "sample")
+        ui.click(".run .pause")
+        expect(state).to_have_text(say("islands.live_monitor.pausing"))
+        log.write(events.Paused(step=1, epoch=1))
+        expect(state).to_have_text(say("islands.live_monitor.state_paused"))
+        expect(ui.locator(".run .pause")).to_be_hidden()
+        assert folder.is_paused(bare_run)
+        ui.click(".run .resume")
+        for _ in range(100):
+            if not folder.is_paused(bare_run):
+                break
+            time.sleep(0.05)
+        log.write(events.Resumed(step=1, epoch=1))
+        expect(state).to_have_text(say("islands.live_monitor.state_running"))
+        assert not folder.is_paused(bare_run)
+        asked(".asks .stop-after-epoch", "stop_after_epoch")
+        expect(state).to_have_text(say("islands.live_monitor.stopping_after_epoch"))
+        log.write(events.Stopped(step=9, epoch=1, file=""))
+    expect(state).to_have_text(say("islands.live_monitor.state_stopped"))
+    expect(ui.locator(".asks")).to_be_hidden()
+
+
 def test_steps_that_are_done_again_may_be_under_the_pointer(ui: Page, bare_run: RunFolder) -> None:
     open_tab(ui, "run")
     ui.locator(".run-name", has_text=bare_run.name).click()

@@ -66,6 +66,8 @@ def test_a_state_counts_as_saved_once_training_has_gone_on() -> None:
     saved.see(events.Started(name="a", first_step=10, prompts=[], device="cpu", **lengths))
     assert (saved.step, saved.epoch) == (10, 1)
     saved.see(events.Epoch(epoch=2, step=20, loss=0.1))
+    saved.see(events.Keeping(step=20, epoch=2))
+    saved.see(events.Failed(reason="The disk is full.", advice=""))
     assert (saved.step, saved.epoch) == (10, 1)
     saved.see(events.Step(step=21, epoch=3, **step))
     assert (saved.step, saved.epoch) == (20, 2)

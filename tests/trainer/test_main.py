@@ -13,9 +13,10 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.trainer import tiny
+from trainer.__main__ import main
 from trainer.job import presets
 from trainer.job.presets import PRESETS
-from trainer.run import events
+from trainer.run import events, folder
 from trainer.run.folder import RunFolder, is_alive, write_text
 
 ROOT = PRESETS.parent
@@ -146,6 +147,23 @@ def test_stop_and_resume_by_command_ends_in_the_same_bits(whole: RunFolder, job_
     assert happened(run, "stopped")
     assert call("resume", run.path).returncode == 0
     assert_same_result(whole, run)
+
+
+@pytest.mark.parametrize("what", folder.REQUESTS)
+def test_each_request_has_a_verb_that_needs_a_trainer(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    run = folder.create(tmp_path, "cat")
+    verb = what.replace("_", "-")
+    assert main([verb, str(run.path)]) == 2
+    assert "is not running" in capsys.readouterr().err
+    with folder.held(run):
+        assert main([verb, str(run.path)]) == 0
+        assert str(run.path) in capsys.readouterr().out
+        assert folder.asked(run) == {what}
+        if what == "pause":
+            assert main(["resume", str(run.path)]) == 0
+            assert not folder.is_paused(run)
 
 
 def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(whole: RunFolder, job_file: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ A file on disk is named by a hash of the picture's bytes, its bucket, its mirror
 the autoencoder's identity, so that an edited picture or another model can never meet a stale result.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 import torch
 from PIL import ImageOps
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional
@@ -84,7 +86,8 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
     place = "" if item.crop == CENTRE else f" {item.crop}"
     about = f"{encoder.identity} {item.bucket} {item.flip} {settings.transparency}{place}"
     path = folder / f"{hashlib.sha256(content + about.encode()).hexdigest()}.safetensors"
-    if path.is_file():
+    # A file that a failing disk has damaged is made anew.
+    with contextlib.suppress(SafetensorError, OSError):
         return load_file(path)
     made = make()
     folder.mkdir(parents=True, exist_ok=True)

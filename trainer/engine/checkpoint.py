@@ -5,16 +5,21 @@ Everything else, noise and order included, follows from the job and the step's n
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from trainer.adapters.base import Injected
+from trainer.dataset.fingerprint import changes
 from trainer.job.trouble import Trouble
-from trainer.run.folder import RunFolder, write_whole
+from trainer.job.words import say
+from trainer.run.folder import RunFolder, write_text, write_whole
 
 _FILE = "resume.pt"
+_LARGEST_SHARE = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,27 +57,81 @@ class Learner:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a training is: steps done, and the losses of the steps of an unfinished epoch."""
+    """How far a training is: steps done, and the losses of the steps of an unfinished epoch.
+
+    With `owed`, what is due after this step (a file, samples) has not been made yet.
+    """
 
     step: int = 0
     losses: tuple[float, ...] = ()
+    owed: bool = False
+
+
+class Pace:
+    """When the state is saved within an epoch: every so many minutes, 0 for never.
+
+    Saving never takes more than a fiftieth of the time: where it is slow it is done less often.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self._every_s = 60 * minutes
+        self._last = time.monotonic()  # which goes on evenly, whatever is done to the clock
+        self._took_s = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        since = time.monotonic() - self._last
+        return self._every_s > 0 and since >= max(self._every_s, self._took_s * (1 / _LARGEST_SHARE - 1))
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Times what is done in it and counts from its end."""
+        began = time.monotonic()
+        yield
+        self._last = time.monotonic()
+        self._took_s = self._last - began
 
 
 def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
-    """Writes the state, whole or not at all."""
+    """Writes the state, whole or not at all. Raises OSError."""
     state = {
         "step": progress.step,
         "losses": list(progress.losses),
+        "owed": progress.owed,
         "tensors": {name: tensor.detach().cpu() for name, tensor in learner.injected.tensors().items()},
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
     }
-    write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
+    try:
+        write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
+    except RuntimeError as error:
+        # When the disk takes no more, torch tells of its own confusion about it.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def is_saved(run: RunFolder) -> bool:
     """Whether there is a state to go on from."""
     return (run.state / _FILE).is_file()
+
+
+def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], None]) -> None:
+    """Notes what is trained on, and says what has changed where there is something learned from another data set.
+
+    It is no reason to refuse: what was learned stays right, and a person may well have mended captions meanwhile.
+    """
+    try:
+        before = json.loads(run.data.read_text(encoding="utf-8"))
+        what = changes(before, now) if is_saved(run) else ""
+    except FileNotFoundError:  # a new run, or one of before this was noted
+        before, what = None, ""
+    except (ValueError, TypeError, AttributeError, LookupError):  # not as it was written
+        before, what = None, ""
+    if what:
+        warn(say("data_changed", what=what))
+    if now != before:
+        write_text(run.data, json.dumps(now, ensure_ascii=False))
 
 
 def load(run: RunFolder, learner: Learner) -> Progress:
@@ -88,7 +147,9 @@ def load(run: RunFolder, learner: Learner) -> Progress:
         _move_group_values(learner.optimizer)
         if learner.scaler and state["scaler"]:
             learner.scaler.load_state_dict(state["scaler"])
-        return Progress(state["step"], tuple(state["losses"]))
+        return Progress(state["step"], tuple(state["losses"]), state.get("owed", False))
+    except OSError:  # of the disk, not of what is on it
+        raise
     except Exception as error:
         # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
         raise Trouble("state_unreadable", run=run.name, reason=error) from error

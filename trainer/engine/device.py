@@ -43,11 +43,12 @@ class Device:
             for parameter in (parameter for parameter in parameters if parameter.grad is not None):
                 parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
-    def agreed(self, wish: bool) -> bool:
-        """Whether any process wishes it: all get the same answer."""
+    def said_by_main(self, number: int) -> int:
+        """The main process's `number`, a small whole one, in all of them; each of them has to call this."""
         if self.processes == 1:
-            return wish
-        return bool(self.accelerator.reduce(torch.tensor(float(wish), device=self.torch), reduction="sum"))
+            return number
+        mine = torch.tensor(float(number if self.is_main else 0), device=self.torch)
+        return int(self.accelerator.reduce(mine, reduction="sum"))
 
     @property
     def label(self) -> str:

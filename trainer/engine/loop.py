@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from trainer.adapters.base import Injected, adapter
+from trainer.dataset.fingerprint import fingerprint
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
 from trainer.engine import base_loras, cache, checkpoint, device, max_norm, schedules, start
@@ -20,6 +21,7 @@ from trainer.engine.metadata import About, metadata, optimizer_name
 from trainer.engine.receipt import largest_error
 from trainer.engine.sampling import Moment, draw_samples
 from trainer.engine.thumbnail import thumbnail
+from trainer.engine.wishes import waited, wishes
 from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya, layouts
 from trainer.job.optimizers import OPTIMIZERS
@@ -28,7 +30,7 @@ from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run import events
-from trainer.run.folder import RunFolder, take_request
+from trainer.run.folder import Request, RunFolder
 from trainer.run.grid import draw_grid
 
 Tell = Callable[[events.Event], None]
@@ -44,10 +46,12 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
     step, losses, began = progress.step, list(progress.losses), time.monotonic()
     if step == 0 and job.samples.baseline and place.is_main:
         session.sample(Moment(0, 0))
+    moment = session.moment(step)
+    if progress.owed:
+        losses = session.settle(moment, losses, frozenset())
 
-    stopping = False
-    moment = Moment(0, step)
-    while step < steps and not stopping:
+    asked: frozenset[Request] = frozenset()
+    while step < steps and "stop" not in asked:
         epoch = step // per_epoch + 1
         batches = grouped(
             epoch_batches(session.found, job, epoch), job.training.gradient_accumulation * place.processes
@@ -56,23 +60,23 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             loss = one_step(session, step, together)
             step += 1
             losses.append(loss)
+            moment = session.moment(step)
             tell(session.step_event(step, epoch, loss))
-            stopping = place.agreed(place.is_main and take_request(run, "stop"))
-            if stopping or step == steps:
-                break
-            if place.is_main and step < epoch * per_epoch:
-                session.keep_within(Moment(epoch, step, step / per_epoch % 1))
 
-        moment, last = Moment(epoch, step), step == steps
-        if last or step == epoch * per_epoch:
-            tell(events.Epoch(epoch=epoch, step=step, loss=sum(losses) / len(losses)))
-            losses = []
-            if place.is_main:
-                numbered = due(epoch, job.output.save_every_epochs) or last
-                ending = None if last else f"{epoch:06d}" if numbered else step_ending(step)
-                session.keep(moment, ending, numbered or session.saves_at(step), session.samples_at(moment, last))
-        if place.is_main:
-            checkpoint.save(run, session.learner, Progress(step, tuple(losses)))
+            asked = (asked & {"stop_after_epoch"}) | session.listen()
+            if "pause" in asked:
+                asked, waited_s = session.pause(moment, losses, asked)
+                began += waited_s
+            stopping = "stop" in asked and moment.within > 0
+            if not stopping:
+                losses = session.settle(moment, losses, asked)
+            if "stop_after_epoch" in asked and not moment.within:
+                asked |= {"stop"}
+            keeping = stopping or not moment.within or "save" in asked or session.pace.is_due()
+            if keeping and place.is_main:
+                session.keep_state(moment, losses, owed=stopping)
+            if "stop" in asked or step == steps:
+                break
 
     if step < steps:
         file = session.save(moment, step_ending(step)) if place.is_main else ""
@@ -80,7 +84,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
         return
     path = run.weights_file(job.output.name)
     if place.is_main and not path.is_file():  # resumed on fewer pictures, so that no step was left
-        session.save(Moment(math.ceil(step / per_epoch), step), None)
+        session.save(Moment(moment.epoch, step), None)
     file = path.relative_to(run.path).as_posix()
     grid = draw_grid(run) if place.is_main else ""
     tell(events.Finished(step=step, file=file, grid=grid, training_s=time.monotonic() - began))
@@ -147,6 +151,56 @@ class Session:
     about: About
     steps: int
     per_epoch: int
+    pace: checkpoint.Pace
+
+    def moment(self, step: int) -> Moment:
+        """When it is after `step`; the last step ends its epoch wherever it is."""
+        within = 0.0 if step == self.steps else step / self.per_epoch % 1
+        return Moment(math.ceil(step / self.per_epoch), step, within)
+
+    def keep_state(self, moment: Moment, losses: Sequence[float], owed: bool = False) -> None:
+        """Saves what resume needs; all that was told before is on the disk by then."""
+        with self.pace.saving():
+            self.tell(events.Keeping(step=moment.step, epoch=moment.epoch))
+            checkpoint.save(self.run, self.learner, Progress(moment.step, tuple(losses), owed))
+
+    def listen(self) -> frozenset[Request]:
+        """What was asked for since the last call, but for what cannot be done; each process has to call this."""
+        asked = wishes(self.run, self.place)
+        if "sample" in asked and not self.job.samples.prompts:
+            self.tell(events.Warned(text=say("no_prompts")))
+            asked -= {"sample"}
+        return asked
+
+    def pause(
+        self, moment: Moment, losses: Sequence[float], asked: frozenset[Request]
+    ) -> tuple[frozenset[Request], float]:
+        """Waits, with the state saved, and answers meanwhile; what is still to be done, and the seconds it took."""
+        if self.place.is_main:
+            self.keep_state(moment, losses, owed=True)
+        self.tell(events.Paused(step=moment.step, epoch=moment.epoch))
+
+        def grant(now: frozenset[Request]) -> None:
+            if self.place.is_main:
+                self.keep(moment, step_ending(moment.step), "save" in now, "sample" in now)
+
+        # At the end of an epoch its own file and samples are still to come: what is asked for comes with them.
+        left, waited_s = waited(self.listen, grant if moment.within else None)
+        if "stop" not in left:
+            self.tell(events.Resumed(step=moment.step, epoch=moment.epoch))
+        return (asked - {"pause"}) | left, waited_s
+
+    def settle(self, moment: Moment, losses: list[float], asked: frozenset[Request]) -> list[float]:
+        """Makes what is due or asked for after a step, and ends its epoch; the losses of the epoch under way."""
+        if moment.within:
+            if self.place.is_main:
+                self.keep_within(moment, asked)
+            return losses
+        if losses:
+            self.tell(events.Epoch(epoch=moment.epoch, step=moment.step, loss=sum(losses) / len(losses)))
+        if self.place.is_main:
+            self.keep_epoch(moment, asked)
+        return []
 
     def saves_at(self, step: int) -> bool:
         """Whether a file is written after this step because of its number."""
@@ -158,10 +212,18 @@ class Session:
         by_epoch, by_step = due(moment.epoch, samples.every_epochs), due(moment.step, samples.every_steps)
         return by_epoch or by_step or (last and samples.every_epochs + samples.every_steps > 0)
 
-    def keep_within(self, moment: Moment) -> None:
-        """Saves and samples after a step within an epoch where it is time to. Raises Trouble like `save`."""
-        sampling = due(moment.step, self.job.samples.every_steps)
-        self.keep(moment, step_ending(moment.step), self.saves_at(moment.step), sampling)
+    def keep_within(self, moment: Moment, asked: frozenset[Request]) -> None:
+        """Saves and samples within an epoch where it is time to or asked for. Raises Trouble like `save`."""
+        sampling = due(moment.step, self.job.samples.every_steps) or "sample" in asked
+        self.keep(moment, step_ending(moment.step), self.saves_at(moment.step) or "save" in asked, sampling)
+
+    def keep_epoch(self, moment: Moment, asked: frozenset[Request]) -> None:
+        """Saves and samples after an epoch likewise; after the last one, the file without a number."""
+        last = moment.step == self.steps
+        numbered = due(moment.epoch, self.job.output.save_every_epochs) or last
+        ending = None if last else f"{moment.epoch:06d}" if numbered else step_ending(moment.step)
+        saving = numbered or self.saves_at(moment.step) or "save" in asked
+        self.keep(moment, ending, saving, self.samples_at(moment, last) or "sample" in asked)
 
     def keep(self, moment: Moment, ending: str | None, saving: bool, sampling: bool) -> None:
         """Saves and samples where it is time to; a file that is to show its sample is written after it, come what may.
@@ -241,6 +303,8 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     plan = checked_plan(job, found)
     kind.settle(parts, supplies.texts is not None)
 
+    if place.is_main:
+        checkpoint.note_data(run, fingerprint(found), warn)
     progress = checkpoint.load(run, learner)
     steps, per_epoch = lengths(job, plan, place.processes)
     about = About(
@@ -268,7 +332,10 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
             device=place.label,
         )
     )
-    return Session(job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch), progress
+    pace = checkpoint.Pace(job.output.save_state_every_minutes)
+    return Session(
+        job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch, pace
+    ), progress
 
 
 def checked_plan(job: Job, found: Scan) -> Plan:

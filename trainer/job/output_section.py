@@ -31,6 +31,16 @@ class Output(Section):
         ge=0,
         le=10_000_000,
     )
+    save_state_every_minutes: float = knob(
+        5.0,
+        "Save state every n minutes",
+        "How much time a power cut or a crash can cost: from the state a run is resumed as if nothing had happened. It "
+        "is also saved after every epoch and when it is stopped. 0: only then.",
+        unit="minutes",
+        level="advanced",
+        ge=0,
+        le=10_000,
+    )
     save_precision: Annotated[str, OneOf("fp16", "bf16", "fp32")] = knob(
         "fp16", "File precision", "fp16 is read everywhere and half as large as fp32.", level="advanced"
     )

@@ -4,6 +4,7 @@ Only the trainer appends; anybody reads, from an offset, and a torn last line is
 """
 
 import json
+import os
 import pathlib
 import time
 from typing import Any, Literal
@@ -96,6 +97,33 @@ class Saved(_Event):
     largest_relative_error: float
 
 
+class Keeping(_Event):
+    """The state of `step` is about to be written, for `resume` to go on from.
+
+    All that was told before is on the disk for good; so no step is missing from the events of a resumed run.
+    """
+
+    kind: Literal["keeping"] = "keeping"
+    step: int
+    epoch: int
+
+
+class Paused(_Event):
+    """Waits after `step`, until it is let go on or stopped; the state is kept."""
+
+    kind: Literal["paused"] = "paused"
+    step: int
+    epoch: int
+
+
+class Resumed(_Event):
+    """Goes on after a pause."""
+
+    kind: Literal["resumed"] = "resumed"
+    step: int
+    epoch: int
+
+
 class Warned(_Event):
     """Something that a person should know but that does not end the run."""
 
@@ -142,31 +170,37 @@ class Finished(_Event):
     training_s: float
 
 
-Event = Started | Stage | Step | Epoch | Sample | Saved | Warned | Validated | Stopped | Failed | Finished
+Going = Started | Stage | Step | Epoch | Sample | Saved | Keeping | Paused | Resumed | Warned | Validated
+Event = Going | Stopped | Failed | Finished
 
 
 class EventLog:
-    """Appends events to a file. Steps are gathered and written at most ten times a second; all else at once."""
+    """Appends events to a file. Steps are gathered and written at most ten times a second; all else at once.
+
+    What a full disk took only a part of is written on from there once it takes more, so no line is torn or twice.
+    """
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
-        self._lines: list[str] = []
+        self._waiting = bytearray()
         self._written = 0.0
         self._mend_torn_line()
 
     def write(self, event: Event) -> None:
-        """Appends `event`, now or with one of the next ones."""
-        self._lines.append(event.model_dump_json() + "\n")
+        """Appends `event`, now or with one of the next ones. Raises OSError."""
+        self._waiting += event.model_dump_json().encode() + b"\n"
         gathered = isinstance(event, Step | Stage)
         if not gathered or time.monotonic() - self._written >= 1 / WRITES_PER_S:
-            self.flush()
+            self.flush(lasting=isinstance(event, Keeping | Stopped | Failed | Finished))
 
-    def flush(self) -> None:
-        """Writes all that has been gathered."""
-        if self._lines:
-            with self._path.open("ab") as stream:
-                stream.write("".join(self._lines).encode())
-            self._lines = []
+    def flush(self, lasting: bool = False) -> None:
+        """Writes all that has been gathered; `lasting`, so that no power cut takes it away. Raises OSError."""
+        if self._waiting:
+            with self._path.open("ab", buffering=0) as stream:
+                while self._waiting:
+                    del self._waiting[: stream.write(self._waiting) or 0]
+                if lasting:
+                    os.fsync(stream.fileno())
         self._written = time.monotonic()
 
     def _mend_torn_line(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import errno
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 from trainer.job.settings import Job
 
@@ -22,7 +23,11 @@ else:
 MAX_JOB_BYTES = 4 * 2**20
 """What lies behind is not read, so that a file that is no job cannot fill the memory."""
 
-Request = Literal["stop", "pause", "save", "sample"]
+Request = Literal["stop", "stop_after_epoch", "pause", "save", "sample"]
+"""`pause` stays in the folder for as long as the pause lasts: to take it away is to let the training go on."""
+REQUESTS: tuple[Request, ...] = get_args(Request)
+# What a drive says, of another system or across a network, that cannot make a folder last; a failing one says EIO.
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +43,11 @@ class RunFolder:
     @property
     def job(self) -> pathlib.Path:
         return self.path / "job.json"
+
+    @property
+    def data(self) -> pathlib.Path:
+        """What it was trained on (see dataset/fingerprint.py)."""
+        return self.path / "data.json"
 
     @property
     def events(self) -> pathlib.Path:
@@ -91,6 +101,8 @@ def create(output_folder: pathlib.Path, name: str) -> RunFolder:
             run.path.mkdir()
             for folder in (run.samples, run.weights, run.state, run.requests):
                 folder.mkdir()
+            sync_folder(run.path)
+            sync_folder(output_folder)
             return run
         number += 1
 
@@ -133,7 +145,10 @@ def _written_at(run: RunFolder) -> float:
 
 
 def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file so that at every instant `path` is absent, the old file or the new one, whole."""
+    """Writes a file so that at every instant, a power cut included, `path` is absent, the old or the new one, whole.
+
+    When it returns, the new one is there to stay. Raises OSError, and then the old one is.
+    """
     # Several trainers may write one file of the cache at once, hence a name of its own; a short one, because the
     # name of the file may already be as long as a name can be.
     beside = path.with_name(f".{uuid.uuid4().hex}.new")
@@ -143,14 +158,42 @@ def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> Non
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: pathlib.Path) -> None:
+    """Makes the names in `folder` last through a power cut, where the system can do that. Raises OSError."""
+    if os.name == "nt":  # which has no such thing, and keeps names by a journal
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a UTF-8 file, whole or not at all, into a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda stream: stream.write(text.encode()))
+
+
+def forget_unfinished(run: RunFolder) -> None:
+    """Takes away what a kill in the middle of a write has left beside the files of `run`; only its trainer may.
+
+    Raises OSError.
+    """
+    for place in (run.path, run.samples, run.weights, run.state):
+        for path in place.glob(".*.new"):
+            path.unlink(missing_ok=True)
 
 
 class Busy(RuntimeError):
@@ -199,9 +242,34 @@ def request(run: RunFolder, what: Request) -> None:
 
 
 def take_request(run: RunFolder, what: Request) -> bool:
-    """Whether `what` was asked for; the request is gone afterwards."""
+    """Whether `what` was asked for; the request is gone afterwards. Raises OSError when it cannot be taken away."""
     try:
         (run.requests / what).unlink()
     except FileNotFoundError:
         return False
     return True
+
+
+def asked(run: RunFolder) -> frozenset[Request]:
+    """What was asked for since the last call. A pause is not taken away: it is asked for until somebody ends it.
+
+    What cannot be read or taken away now is so at the next call: for a request nobody would lose a training.
+    """
+    found: set[Request] = set()
+    with contextlib.suppress(OSError):
+        names = set(os.listdir(run.requests))
+        for what in REQUESTS:
+            if what in names and (what == "pause" or take_request(run, what)):
+                found.add(what)
+    return frozenset(found)
+
+
+def forget_requests(run: RunFolder) -> None:
+    """Takes away all requests, those that the last trainer of this run did not live to see. Raises OSError."""
+    for what in REQUESTS:
+        take_request(run, what)
+
+
+def is_paused(run: RunFolder) -> bool:
+    """Whether the run is to pause, or does so; it goes on as soon as `take_request` takes the pause away."""
+    return (run.requests / "pause").is_file()

@@ -1,7 +1,11 @@
 """Events: written in order, read from an offset, whatever a kill left behind."""
 
+import errno
+import io
 import pathlib
 import typing
+
+import pytest
 
 from trainer.run import events
 
@@ -58,6 +62,9 @@ def test_the_kinds_are_those_that_readers_know() -> None:
         "epoch",
         "sample",
         "saved",
+        "keeping",
+        "paused",
+        "resumed",
         "warned",
         "validated",
         "stopped",
@@ -65,3 +72,24 @@ def test_the_kinds_are_those_that_readers_know() -> None:
         "finished",
     }
     assert kinds == known
+
+
+def test_what_a_full_disk_took_a_part_of_is_written_on_from_there(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = tmp_path / "events.jsonl", io.open
+    log = events.EventLog(path)
+
+    class Full(io.FileIO):
+        def write(self, data: object) -> int:
+            if self.tell():
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(bytes(data)[:9])  # type: ignore[call-overload]
+
+    monkeypatch.setattr(io, "open", lambda file, mode="r", *rest, **more: Full(file, mode))
+    with pytest.raises(OSError, match="No space"):
+        log.write(events.Warned(text="one"))
+    assert path.stat().st_size == 9
+    monkeypatch.setattr(io, "open", opened)
+    log.write(events.Warned(text="two"))
+    assert [event["text"] for event in events.read(path)[0]] == ["one", "two"]

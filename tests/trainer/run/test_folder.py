@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 from typing import IO
@@ -105,3 +106,35 @@ def test_a_lock_that_may_not_be_looked_at_is_nobodys(tmp_path: pathlib.Path) -> 
     run = folder.create(tmp_path, "cat")
     run.lock.mkdir()
     assert not folder.is_alive(run)
+
+
+def test_all_that_was_asked_for_is_taken_but_a_pause_stays_until_it_is_ended(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    for what in folder.REQUESTS:
+        folder.request(run, what)
+    assert folder.asked(run) == set(folder.REQUESTS)
+    assert folder.asked(run) == {"pause"}
+    assert folder.is_paused(run)
+    assert folder.take_request(run, "pause")
+    assert folder.asked(run) == set()
+    assert folder.asked(RunFolder(tmp_path / "gone")) == set()
+
+
+def test_a_written_file_and_its_name_reach_the_disk_in_that_order(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "a", list[str]()
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(descriptor: int) -> None:
+        seen.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def note_replace(old: object, new: object) -> None:
+        seen.append("rename")
+        replace(old, new)  # type: ignore[arg-type,type-var]
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    folder.write_whole(path, lambda stream: stream.write(b"new"))
+    assert seen == ["file", "rename", "folder"]

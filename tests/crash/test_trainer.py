@@ -1,0 +1,131 @@
+"""A trainer that is killed anywhere, or whose disk fails anywhere, loses nothing: resumed, it ends in the same bits."""
+
+import collections
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from app import watch
+from tests.crash.faults import SAYS, Fault
+from tests.crash.trainers import Ended, Trainers, kept, outcome
+from trainer.job.words import say
+from trainer.run.folder import RunFolder
+
+KILLS = ("kill_before", "kill_half", "kill_after")
+ADVICE = ("disk_advice", "file_not_verified_advice", "run_unreadable_advice")
+SIGKILL = -9
+SEED = 20
+
+
+class Ordeal:
+    """Runs that trainers carry out under one trouble after the other; a finished one is compared, and another begun."""
+
+    def __init__(self, trainers: Trainers, expected: dict[str, Any]) -> None:
+        self._trainers, self._expected = trainers, expected
+        self._run = trainers.new()
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def meet(self, fault: Fault | None, kill_after_s: float | None = None) -> Ended:
+        """One trainer, and how it ended; the state is whole and no older than before."""
+        before = kept(self._run)
+        ended = self._trainers.resume(self._run, fault, kill_after_s)
+        assert kept(self._run) >= before
+        if watch.overview(self._run)["state"] == "finished":  # be it that the trainer was killed after its last word
+            self._compare()
+        return ended
+
+    def finish(self) -> None:
+        """Lets the run come to its end and compares it."""
+        ended = self._trainers.resume(self._run)
+        assert ended.status == 0, ended.said
+        self._compare()
+
+    def _compare(self) -> None:
+        found = outcome(self._run)
+        assert [name for name in found if found[name] != self._expected[name]] == [], self._run
+        self.counts["runs compared"] += 1
+        self._run = self._trainers.new()
+
+
+def points(seen: Sequence[tuple[str, str]], whats: Sequence[str], rounds: int) -> Iterator[Fault]:
+    """A fault of each sort at each kind of operation at each place, in an order of chance, and so on again."""
+    chance = random.Random(SEED)
+    for nth in range(1, rounds + 1):
+        found = [
+            Fault(what, kind, place, chance.randint(1, 2 * nth))
+            for kind, place in sorted(set(seen))
+            for what in whats
+            if kind in SAYS[what]
+        ]
+        chance.shuffle(found)
+        yield from found
+
+
+@pytest.fixture
+def ordeal(trainers: Trainers, expected: dict[str, Any]) -> Ordeal:
+    return Ordeal(trainers, expected)
+
+
+def test_a_trainer_killed_at_any_operation_of_its_run_loses_nothing(
+    ordeal: Ordeal, trainers: Trainers, whole: RunFolder, thorough: bool
+) -> None:
+    wanted = 200 if thorough else 28
+    killed: collections.Counter[str] = collections.Counter()
+    for fault in points(trainers.seen(whole), KILLS, 20):
+        ended = ordeal.meet(fault)
+        assert ended.status in (0, SIGKILL), ended.said
+        killed[f"{fault.what} {fault.kind}"] += ended.status == SIGKILL
+        if killed.total() == wanted:
+            break
+    ordeal.finish()
+    print(f"\nkilled {killed.total()} times: {dict(killed)}; {ordeal.counts['runs compared']} runs, each the same bits")
+    assert killed.total() == wanted
+
+
+def test_a_trainer_killed_at_any_moment_loses_nothing(
+    ordeal: Ordeal, trainers: Trainers, expected: dict[str, Any], thorough: bool
+) -> None:
+    chance, wanted, killed = random.Random(SEED), 100 if thorough else 12, 0
+    usual_s = trainers.resume(trainers.new()).took_s
+    while killed < wanted:
+        ended = ordeal.meet(None, chance.uniform(0.1, 0.9) * usual_s)
+        assert ended.status in (0, SIGKILL), ended.said
+        killed += ended.status == SIGKILL
+    ordeal.finish()
+    print(f"\nkilled {killed} times at moments of chance; {ordeal.counts['runs compared']} runs, each the same bits")
+
+
+@pytest.mark.parametrize("what", ["ENOSPC", "EACCES", "EIO"])
+def test_a_disk_that_fails_at_any_operation_is_said_in_a_sentence_and_loses_nothing(
+    ordeal: Ordeal, trainers: Trainers, whole: RunFolder, thorough: bool, what: str
+) -> None:
+    survived: collections.Counter[int] = collections.Counter()
+    faults = list(points(trainers.seen(whole), [what], 8 if thorough else 1))
+    for fault in faults if thorough else faults[:4]:
+        ended = ordeal.meet(Fault(what, fault.kind, fault.place, fault.nth, lasts=what == "ENOSPC"))
+        assert ended.status in (0, 1, 2), (fault, ended.said)
+        assert "Traceback" not in ended.said, (fault, ended.said)
+        if ended.status:
+            assert any(say(advice) in ended.said for advice in ADVICE), (fault, ended.said)
+        survived[ended.status] += 1
+    ordeal.finish()
+    print(
+        f"\n{what} at {survived.total()} operations: {survived[0]} trainers went on, "
+        f"{survived[1] + survived[2]} ended with a sentence; none lost anything"
+    )
+
+
+def test_a_disk_that_is_full_in_the_middle_of_the_state_is_said_to_be_full(ordeal: Ordeal) -> None:
+    for nth in (1, 2, 12):
+        ended = ordeal.meet(Fault("ENOSPC", "write", "state", nth, lasts=True))
+        assert ended.status == 1
+        assert "No space left on device" in ended.said
+        assert say("disk_advice") in ended.said
+    ordeal.finish()
+
+
+def test_writes_that_take_only_a_part_are_written_on(ordeal: Ordeal) -> None:
+    assert ordeal.meet(Fault("short", lasts=True)).status == 0
+    assert ordeal.counts["runs compared"] == 1

@@ -1,0 +1,165 @@
+"""What is asked of a training while it goes on is answered within a step, and changes nothing of what is learned."""
+
+import pathlib
+from collections.abc import Callable
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trainer import tiny
+from trainer.engine.loop import train
+from trainer.job.settings import Job
+from trainer.run import events, folder
+from trainer.run.folder import RunFolder
+
+When = Callable[[events.Event, RunFolder], None]
+SAMPLES = {"prompts": ["a red thing"], "steps": 1, "width_px": 32, "height_px": 32, "baseline": False}
+
+
+@pytest.fixture
+def job(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> Job:
+    """Two epochs of three steps each."""
+    tiny.pictures(tmp_path / "data", 3)
+    output = {"save_precision": "fp32", "save_state_every_minutes": 0}
+    return tiny.job(tmp_path, tiny_model, {"output": output, "samples": SAMPLES})
+
+
+def trained(job: Job, when: When, run: RunFolder | None = None) -> tuple[RunFolder, list[events.Event]]:
+    run, seen = run or folder.create(pathlib.Path(job.output.folder), job.output.name), list[events.Event]()
+
+    def tell(event: events.Event) -> None:
+        seen.append(event)
+        when(event, run)
+
+    train(job, run, tell)
+    return run, seen
+
+
+def nothing(event: events.Event, run: RunFolder) -> None:
+    """Asks for nothing."""
+
+
+def kinds(seen: list[events.Event]) -> list[str]:
+    return [event.kind for event in seen if event.kind != "stage"]
+
+
+def assert_same_result(one: RunFolder, other: RunFolder) -> None:
+    tensors, others = (load_file(run.weights / "tiny.safetensors") for run in (one, other))
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+
+
+def test_a_pause_waits_answers_and_goes_on_to_the_same_bits(job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            folder.request(run, "pause")
+        elif event.kind == "paused":
+            folder.request(run, "save")
+            folder.request(run, "sample")
+        elif event.kind == "sample" and event.step == 2:
+            folder.take_request(run, "pause")
+
+    run, seen = trained(job, when)
+    expected = ["started", "step", "step", "keeping", "paused", "saved", "sample", "resumed", "step", "epoch"]
+    assert kinds(seen)[: len(expected)] == expected
+    assert_same_result(run, trained(job, nothing)[0])
+
+
+@pytest.mark.parametrize("pause_at", [2, 3])
+def test_a_pause_can_be_stopped_and_resumed_with_nothing_missing(job: Job, pause_at: int) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == pause_at:
+            folder.request(run, "pause")
+        elif event.kind == "paused":
+            folder.request(run, "stop")
+
+    whole, usual = trained(job, nothing)
+    run, seen = trained(job, when)
+    assert (seen[-1].kind, seen[-1].step) == ("stopped", pause_at)
+    folder.forget_requests(run)
+    _, again = trained(job, nothing, run)
+    assert kinds([*seen, *again]).count("epoch") == 2
+    samples = [[event.file for event in all_ if event.kind == "sample"] for all_ in (usual, [*seen, *again])]
+    assert samples[0] == samples[1]
+    assert_same_result(run, whole)
+
+
+def test_what_was_due_at_the_step_of_a_stop_is_made_when_it_is_resumed(job: Job) -> None:
+    often = job.model_copy(
+        update={
+            "samples": job.samples.model_copy(update={"every_steps": 2}),
+            "output": job.output.model_copy(update={"save_every_steps": 2}),
+        }
+    )
+
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            folder.request(run, "stop")
+
+    run, seen = trained(often, when)
+    assert "sample" not in kinds(seen)
+    _, again = trained(often, nothing, run)
+    assert [event.step for event in again if event.kind == "sample"] == [2, 3, 4, 6]
+    names = {path.name for path in run.weights.iterdir()}
+    assert names == {f"tiny{end}.safetensors" for end in ("-step00000002", "-000001", "-step00000004", "")}
+
+
+def test_a_run_resumed_on_another_data_set_says_what_has_changed(tmp_path: pathlib.Path, job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            folder.request(run, "stop")
+
+    run, seen = trained(job, when)
+    (tmp_path / "data" / "2_thing" / "0.txt").write_text("another caption", encoding="utf-8")
+    _, again = trained(job, nothing, run)
+    said = [[event.text for event in each if event.kind == "warned"] for each in (seen, again)]
+    assert said[0] == []
+    assert len(said[1]) == 1
+    assert said[1][0].startswith("The data set has changed since this run began: 1 caption is another one.")
+
+
+def test_a_stop_after_the_epoch_comes_there_and_not_before(job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 1:
+            folder.request(run, "stop_after_epoch")
+
+    run, seen = trained(job, when)
+    assert (seen[-1].kind, seen[-1].step) == ("stopped", 3)
+    assert_same_result(trained(job, nothing, run)[0], trained(job, nothing)[0])
+
+
+def test_a_file_samples_and_the_state_come_at_once_when_asked_for(job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            folder.request(run, "save")
+            folder.request(run, "sample")
+
+    run, seen = trained(job, when)
+    assert kinds(seen)[3:6] == ["saved", "sample", "keeping"]
+    assert (run.weights / "tiny-step00000002.safetensors").is_file()
+    silent = job.model_copy(update={"samples": job.samples.model_copy(update={"prompts": []})})
+    _, seen = trained(silent, when)
+    assert [event.text for event in seen if event.kind == "warned"] == [
+        "No samples were drawn: this training has no prompts."
+    ]
+
+
+def test_the_state_is_saved_within_an_epoch_and_resumed_to_the_same_bits(job: Job) -> None:
+    """The smallest of all intervals: only that saving may not take much of the time keeps it from every step."""
+    often = job.model_copy(update={"output": job.output.model_copy(update={"save_state_every_minutes": 1e-9})})
+
+    class Killed(Exception):
+        pass
+
+    def when(event: events.Event, run: RunFolder) -> None:
+        kept.extend([event.step] if event.kind == "keeping" else [])
+        if event.kind == "step" and event.step == 6:
+            raise Killed
+
+    kept: list[int] = []
+    run = folder.create(pathlib.Path(job.output.folder), job.output.name)
+    with pytest.raises(Killed):
+        trained(often, when, run)
+    assert 1 in kept
+    assert_same_result(trained(often, nothing, run)[0], trained(job, nothing)[0])
