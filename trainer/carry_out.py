@@ -57,9 +57,9 @@ def carry_out(run: RunFolder, show: Show) -> int:
     if not is_first_process():
         return _carry_out_beside(_job(run), run)
     job = _job(run)
-    if any(event["kind"] == "finished" for event in events.read(run.events)[0]):
-        raise Trouble("run_done", run=run.name)
     try:
+        if _is_done(run):
+            raise Trouble("run_done", run=run.name)
         with held(run):
             return _carry_out(job, run, show)
     except Busy:
@@ -161,6 +161,12 @@ def _fetched(job: Job, tell: Show, stop: Callable[[], bool]) -> bool:
     base = describe(wanted.base, wanted.family).path
     # A folder has a tokenizer of its own.
     return base is None or not base.is_file() or bool(hub.fetch_tokenizer(wanted.tokenizer, tell, stop))
+
+
+def _is_done(run: RunFolder) -> bool:
+    """Whether the last trainer of `run` finished it, and did not fail while it said so."""
+    ends = [event["kind"] for event in events.read(run.events)[0] if event["kind"] in ("stopped", "failed", "finished")]
+    return ends[-1:] == ["finished"]
 
 
 def _last_step(run: RunFolder, kinds: Container[str] = ("step",)) -> int:

@@ -126,6 +126,21 @@ def test_a_disk_that_is_full_in_the_middle_of_the_state_is_said_to_be_full(ordea
     ordeal.finish()
 
 
+def test_a_disk_that_fails_at_the_first_and_the_last_words_of_a_run_is_said_in_a_sentence(
+    ordeal: Ordeal, trainers: Trainers, whole: RunFolder
+) -> None:
+    last = trainers.seen(whole).count(("fsync", "events.jsonl"))
+    for fault in (
+        Fault("EACCES", "read", "events.jsonl"),
+        Fault("EIO", "write", "events.jsonl", lasts=True),
+        Fault("EIO", "fsync", "events.jsonl", last),
+    ):
+        ended = ordeal.meet(fault)
+        assert ended.status in (1, 2), (fault, ended.said)
+        assert say("disk_advice") in ended.said, (fault, ended.said)
+    ordeal.finish()
+
+
 def test_writes_that_take_only_a_part_are_written_on(ordeal: Ordeal) -> None:
     assert ordeal.meet(Fault("short", lasts=True)).status == 0
     assert ordeal.counts["runs compared"] == 1

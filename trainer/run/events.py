@@ -198,7 +198,7 @@ class EventLog:
         if self._waiting:
             with self._path.open("ab", buffering=0) as stream:
                 while self._waiting:
-                    del self._waiting[: stream.write(self._waiting) or 0]
+                    del self._waiting[: stream.write(bytes(self._waiting)) or 0]
                 if lasting:
                     os.fsync(stream.fileno())
         self._written = time.monotonic()
