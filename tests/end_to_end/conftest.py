@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 READY_S = 120
 PATIENCE_S = 20
 # A rejected form is an answer 422; leaving a page ends what it was loading.
-EXPECTED = ("422", "AbortError", "net::ERR_ABORTED")
+EXPECTED = ("422", "AbortError", "net::ERR_ABORTED", "Connection errored out")
 # The same ones as in setup.sh.
 CHROMIUMS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),

@@ -112,9 +112,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        # Only of what is asked for from now on: an answer to somebody killed may still be under way.
+        break_after_bytes = self.hub.break_after_bytes
         with contextlib.suppress(ConnectionError):
             for start in range(0, len(content), BLOCK_BYTES):
-                if 0 < self.hub.break_after_bytes <= start:
+                if 0 < break_after_bytes <= start:
                     self.hub.break_after_bytes = 0
                     self.close_connection = True
                     return
