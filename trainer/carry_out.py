@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Container, Iterator
 
 from trainer.job.base_model import describe
+from trainer.job.fields import Invalid
 from trainer.job.hub_names import of_hub
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
@@ -93,8 +94,10 @@ def _job(run: RunFolder) -> Job:
         return read_job(run)
     except FileNotFoundError:
         raise Trouble("run_missing", path=run.path) from None
-    except (OSError, ValueError) as error:
-        raise Trouble("run_unreadable", path=run.job, reason=error) from error
+    except Invalid as error:
+        raise Trouble("run_unreadable", reason="; ".join(message.text for message in error.messages)) from error
+    except OSError as error:
+        raise Trouble("disk", reason=error) from error
 
 
 def _carry_out(job: Job, run: RunFolder, show: Show) -> int:

@@ -46,7 +46,7 @@ def test_a_run_folder_that_cannot_be_written_is_said_in_a_sentence(run: RunFolde
 @pytest.mark.parametrize("content", ["[]", "{", json.dumps({"version": 1, "training": 3}), "[" * 100_000])
 def test_a_job_that_cannot_be_read_is_said_in_a_sentence(run: RunFolder, content: str) -> None:
     run.job.write_text(content, encoding="utf-8")
-    with pytest.raises(Trouble, match=r"job\.json cannot be read"):
+    with pytest.raises(Trouble, match=r"job of this run cannot be read: .*job\.json"):
         carry_out(run, lambda event: None)
 
 

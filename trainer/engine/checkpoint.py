@@ -7,13 +7,17 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 from trainer.adapters.base import Injected
 from trainer.dataset.fingerprint import changes
+from trainer.job.difference import differences
+from trainer.job.fields import flatten
+from trainer.job.optimizers import OPTIMIZERS
+from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run.folder import RunFolder, write_text, write_whole
@@ -92,7 +96,7 @@ class Pace:
         self._took_s = self._last - began
 
 
-def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
+def save(run: RunFolder, learner: Learner, progress: Progress, job: Job) -> None:
     """Writes the state, whole or not at all. Raises OSError."""
     state = {
         "step": progress.step,
@@ -101,6 +105,8 @@ def save(run: RunFolder, learner: Learner, progress: Progress) -> None:
         "tensors": {name: tensor.detach().cpu() for name, tensor in learner.injected.tensors().items()},
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
+        "settings": flatten(job),
+        "optimizer_kind": _kind(learner.optimizer),
     }
     try:
         write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
@@ -134,25 +140,52 @@ def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], N
         write_text(run.data, json.dumps(now, ensure_ascii=False))
 
 
-def load(run: RunFolder, learner: Learner) -> Progress:
-    """Puts the saved state into `learner`; how far it is, at the start where nothing was saved. Raises Trouble."""
+def load(run: RunFolder, learner: Learner, job: Job, warn: Callable[[str], None]) -> Progress:
+    """Puts the saved state into `learner`; how far it is, at the start where nothing was saved. Raises Trouble.
+
+    Settings that were changed since count from here on, which is said; some would need another state.
+    """
     if not is_saved(run):
         return Progress()
+    changed = ""
     try:
         state = torch.load(run.state / _FILE, map_location="cpu", weights_only=True)
-        with torch.no_grad():
-            for name, tensor in learner.injected.tensors().items():
-                tensor.copy_(state["tensors"][name])
-        learner.optimizer.load_state_dict(state["optimizer"])
-        _move_group_values(learner.optimizer)
-        if learner.scaler and state["scaler"]:
-            learner.scaler.load_state_dict(state["scaler"])
-        return Progress(state["step"], tuple(state["losses"]), state.get("owed", False))
-    except OSError:  # of the disk, not of what is on it
+        progress = Progress(state["step"], tuple(state["losses"]), state.get("owed", False))
+        changed = differences(state.get("settings", {}), flatten(job))
+        kind = _kind(learner.optimizer)
+        if state.get("optimizer_kind", kind) != kind:
+            raise Trouble("state_other_optimizer", run=run.name, theirs=state["optimizer_kind"], ours=kind)
+        _put_back(state, learner, job)
+    except (OSError, Trouble):  # of the disk, not of what is on it
         raise
     except Exception as error:
+        if changed:
+            raise Trouble("state_other_settings", run=run.name, changes=changed) from error
         # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
         raise Trouble("state_unreadable", run=run.name, reason=error) from error
+    if changed:
+        warn(say("settings_changed", step=progress.step, changes=changed))
+    return progress
+
+
+def _put_back(state: Mapping[str, Any], learner: Learner, job: Job) -> None:
+    with torch.no_grad():
+        for name, tensor in learner.injected.tensors().items():
+            tensor.copy_(state["tensors"][name])
+    # The state holds them too, as they were before somebody changed them.
+    settings = {"base_lr", *OPTIMIZERS[job.training.optimizer].model_fields}
+    asked_for = [{key: group[key] for key in group.keys() & settings} for group in learner.optimizer.param_groups]
+    learner.optimizer.load_state_dict(state["optimizer"])
+    for group, values in zip(learner.optimizer.param_groups, asked_for, strict=True):
+        group.update(values)
+    _move_group_values(learner.optimizer)
+    if learner.scaler and state["scaler"]:
+        learner.scaler.load_state_dict(state["scaler"])
+
+
+def _kind(optimizer: Any) -> str:
+    """The name of the optimizer's class, inside of what accelerate makes of it."""
+    return type(getattr(optimizer, "optimizer", optimizer)).__qualname__
 
 
 def _move_group_values(optimizer: Any) -> None:

@@ -8,7 +8,6 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Training
 from trainer.job.trouble import Trouble
 
@@ -85,7 +84,5 @@ def refuse(training: Training, kind: str) -> None:
         raise Trouble("device_fp16_cpu")
     if kind == "mps" and training.precision != "no":
         raise Trouble("device_mps", precision=training.precision)
-    if kind not in OPTIMIZERS[training.optimizer].devices:
-        raise Trouble("device_optimizer", optimizer=training.optimizer, device=kind, instead="AdamW")
     if kind == "cuda" and training.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise Trouble("device_bf16_cuda")

@@ -11,8 +11,9 @@ from trainer.adapters.base import Injected, adapter
 from trainer.dataset.fingerprint import fingerprint
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.scan import Scan, scan, without
-from trainer.engine import base_loras, cache, checkpoint, device, max_norm, schedules, start
+from trainer.engine import base_loras, cache, checkpoint, device, max_norm, optimizing, schedules, start
 from trainer.engine.base_hashes import hashing
+from trainer.engine.base_loras import Warn
 from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
 from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
@@ -24,7 +25,6 @@ from trainer.engine.thumbnail import thumbnail
 from trainer.engine.wishes import waited, wishes
 from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya, layouts
-from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.remarks import remarks
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
@@ -162,7 +162,7 @@ class Session:
         """Saves what resume needs; all that was told before is on the disk by then."""
         with self.pace.saving():
             self.tell(events.Keeping(step=moment.step, epoch=moment.epoch))
-            checkpoint.save(self.run, self.learner, Progress(moment.step, tuple(losses), owed))
+            checkpoint.save(self.run, self.learner, Progress(moment.step, tuple(losses), owed), self.job)
 
     def listen(self) -> frozenset[Request]:
         """What was asked for since the last call, but for what cannot be done; each process has to call this."""
@@ -294,7 +294,7 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
     parts = kind.load(job, place)
     base_loras.merge(parts.models, job, warn)
     injected = adapter(job.adapter.type).inject(parts.components, job.adapter, job.training.seed)
-    learner = make_learner(job, parts, injected, place)
+    learner = make_learner(job, parts, injected, place, warn)
     if not checkpoint.is_saved(run):
         start.begin(injected, job, warn)
 
@@ -305,7 +305,7 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
 
     if place.is_main:
         checkpoint.note_data(run, fingerprint(found), warn)
-    progress = checkpoint.load(run, learner)
+    progress = checkpoint.load(run, learner, job, warn)
     steps, per_epoch = lengths(job, plan, place.processes)
     about = About(
         job,
@@ -353,14 +353,13 @@ def lengths(job: Job, plan: Plan, processes: int) -> tuple[int, int]:
     return job.training.steps or job.training.epochs * per_epoch, per_epoch
 
 
-def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Device) -> Learner:
+def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Device, warn: Warn) -> Learner:
     """The optimizer over all that learns. Raises Trouble when nothing does."""
     learning = groups(parts.components, injected, job.training)
     if not learning:
         raise Trouble("no_layers")
-    settings = OPTIMIZERS[job.training.optimizer](**job.training.optimizer_args)
-    optimizer = place.accelerator.prepare_optimizer(settings.build(learning))
-    return Learner(injected, optimizer, place.accelerator.scaler, settings.averages)
+    optimizer, averages = optimizing.build(job.training, learning, place.torch, warn)
+    return Learner(injected, place.accelerator.prepare_optimizer(optimizer), place.accelerator.scaler, averages)
 
 
 def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: Tell) -> tuple[Scan, Supply]:

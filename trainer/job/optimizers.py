@@ -15,13 +15,17 @@ class Optimizer(Protocol):
     """What the loop needs: `build` gives a torch optimizer over `groups` (dicts with "params" and "lr").
 
     With `one_learning_rate` all groups have the same rate; with `averages` what is saved and sampled from is an average
-    (the optimizer has `train` and `eval`) and no schedule is wanted; `devices` are those that it works on.
+    (the optimizer has `train` and `eval`) and no schedule is wanted; `devices` are those that it works on. Where it
+    cannot work, because its library or the device does not let it, `stand_in` takes its place with the same settings.
     """
 
     label: ClassVar[str]
     one_learning_rate: ClassVar[bool]
     averages: ClassVar[bool]
     devices: ClassVar[frozenset[str]]
+    stand_in: ClassVar["type[Optimizer] | None"]
+
+    def __init__(self, **settings: Any) -> None: ...
 
     def build(self, groups: Iterable[dict[str, Any]]) -> Any: ...
 
@@ -35,6 +39,7 @@ class _Settings(pydantic.BaseModel):
     one_learning_rate: ClassVar[bool] = False
     averages: ClassVar[bool] = False
     devices: ClassVar[frozenset[str]] = _ANYWHERE
+    stand_in: ClassVar[type[Optimizer] | None] = None
 
 
 _Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -60,6 +65,7 @@ class AdamW8bit(_Settings):
 
     label: ClassVar[str] = "AdamW 8-bit"
     devices: ClassVar[frozenset[str]] = _NOT_ON_APPLES
+    stand_in: ClassVar[type[Optimizer] | None] = AdamW
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.999)
     eps: float = pydantic.Field(1e-8, gt=0, le=1)
@@ -85,10 +91,24 @@ class Adafactor(_Settings):
         return Implementation(list(groups), relative_step=False, warmup_init=False, **self.model_dump())
 
 
+class PlainLion(_Settings):
+    """Lion in plain torch, where bitsandbytes does not work."""
+
+    label: ClassVar[str] = "Lion"
+    weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
+    betas: Betas = (0.9, 0.99)
+
+    def build(self, groups: Iterable[dict[str, Any]]) -> Any:
+        from pytorch_optimizer import Lion as Implementation
+
+        return Implementation(list(groups), weight_decouple=True, **self.model_dump())
+
+
 class Lion(_Settings):
     """Lion (Chen et al., arXiv:2302.06675), from bitsandbytes: wants a third to a tenth of AdamW's learning rate."""
 
     label: ClassVar[str] = "Lion"
+    stand_in: ClassVar[type[Optimizer] | None] = PlainLion
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.99)
 
@@ -122,6 +142,7 @@ class PagedAdamW8bit(_Settings):
 
     label: ClassVar[str] = "AdamW 8-bit, paged"
     devices: ClassVar[frozenset[str]] = frozenset({"cuda"})
+    stand_in: ClassVar[type[Optimizer] | None] = AdamW8bit
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.999)
     eps: float = pydantic.Field(1e-8, gt=0, le=1)
@@ -137,6 +158,7 @@ class Lion8bit(_Settings):
 
     label: ClassVar[str] = "Lion 8-bit"
     devices: ClassVar[frozenset[str]] = _NOT_ON_APPLES
+    stand_in: ClassVar[type[Optimizer] | None] = Lion
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.99)
 

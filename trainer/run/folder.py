@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Literal, get_args
 
+from trainer.job import presets
+from trainer.job.fields import Invalid
 from trainer.job.settings import Job
 
 if os.name == "nt":
@@ -20,7 +22,6 @@ if os.name == "nt":
 else:
     import fcntl
 
-MAX_JOB_BYTES = 4 * 2**20
 """What lies behind is not read, so that a file that is no job cannot fill the memory."""
 
 Request = Literal["stop", "stop_after_epoch", "pause", "save", "sample"]
@@ -115,15 +116,15 @@ def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
 
 
 def read_job(run: RunFolder) -> Job:
-    """The job of `run`. Raises OSError, ValueError (also pydantic's ValidationError) when it cannot be read."""
-    try:
-        with run.job.open("rb") as stream:
-            data = json.loads(stream.read(MAX_JOB_BYTES).decode("utf-8"))
-    except RecursionError as error:
-        raise ValueError(str(error)) from error
-    if isinstance(data, dict):
-        data.pop("about", None)
-    return Job.model_validate(data)
+    """The job of `run`, also of one that an older version wrote. Raises FileNotFoundError, and else Invalid.
+
+    A setting that is not known is refused: it would be passed over.
+    """
+    run.job.stat()
+    document = presets.read(run.job)
+    if document.unknown:
+        raise Invalid(document.unknown)
+    return document.job
 
 
 def list_runs(output_folder: pathlib.Path) -> list[RunFolder]:
