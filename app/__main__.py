@@ -8,8 +8,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from app.jobs import HUB_HELD_BACK
 from app.words import say
+from trainer.run.process import HUB_HELD_BACK
 
 PORT = 7860
 PASSWORD = "LORA_ATELIER_PASSWORD"

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from app import tool_form, tool_results
-from app.jobs import apart, environment
 from app.tool_form import Values, Wrong
 from app.words import say
+from trainer.run.process import apart, environment
 
 PATIENCE_S = 3.0
 """So long may a tool take to end by itself when it is cancelled; longer only while it has a file open to write."""

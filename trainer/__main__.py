@@ -1,4 +1,4 @@
-"""The command line: python -m trainer run · check · resume · pause · stop · …, and the tools for LoRA files."""
+"""The command line: python -m trainer run · check · resume · pause · stop · queue · …, and the tools for LoRA files."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from trainer.import_kohya import import_file
 from trainer.job.fields import Invalid, settings_table
 from trainer.job.trouble import Refused, Trouble
 from trainer.job.words import say
+from trainer.queue_verbs import add_queue
 from trainer.quiet import quieten
 from trainer.run import folder
 from trainer.run.folder import RunFolder
@@ -155,6 +156,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=verb)
     _import_arguments(verbs.add_parser("import", help=say("cli_import"), description=say("cli_import")))
     verbs.add_parser("settings", help=say("cli_settings")).set_defaults(verb=settings)
+    add_queue(verbs)
     add_tools(verbs)
     return top
 

@@ -198,27 +198,38 @@ def forget_unfinished(run: RunFolder) -> None:
 
 
 class Busy(RuntimeError):
-    """Another trainer holds the lock of this run."""
+    """Another process holds this lock, such as the trainer of a run."""
 
 
 @contextlib.contextmanager
 def held(run: RunFolder) -> Iterator[None]:
     """Holds the run's lock, which the system frees when the process ends in whatever way. Raises Busy."""
-    with run.lock.open("a+b") as stream:
-        # `is_alive` holds the lock for an instant while it looks, hence a few tries.
-        for attempt in range(10):
-            if _try_lock(stream):
-                break
-            if attempt == 9:
-                raise Busy(run.name)
-            time.sleep(0.05)
+    # `is_alive` holds the lock for an instant while it looks, hence a little patience.
+    with locked(run.lock, 0.5):
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, patience_s: float) -> Iterator[None]:
+    """Holds the lock file `path`, likewise. Raises Busy when another one does for longer than `patience_s`."""
+    until = time.monotonic() + patience_s
+    with path.open("a+b") as stream:
+        while not _try_lock(stream):
+            if time.monotonic() >= until:
+                raise Busy(path.parent.name)
+            time.sleep(0.02)
         yield
 
 
 def is_alive(run: RunFolder) -> bool:
     """Whether a trainer is at work on this run."""
+    return is_locked(run.lock)
+
+
+def is_locked(path: pathlib.Path) -> bool:
+    """Whether a process holds the lock file `path`."""
     try:
-        with run.lock.open("rb") as stream:
+        with path.open("rb") as stream:
             return not _try_lock(stream)
     except OSError:  # no lock, or one on a drive or of a user where this program may not look
         return False

@@ -1,0 +1,64 @@
+"""Where things are on this machine: the program's home folder and the output folders in use.
+
+`LORA_ATELIER_HOME` and `LORA_ATELIER_OUTPUTS` (set by the GUI's `--home` and `--outputs`) replace the defaults.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+from trainer.run.folder import write_text
+
+MAX_REMEMBERED = 50
+
+
+def home() -> pathlib.Path:
+    """The user's own folder of this program: presets and what is remembered between starts. It need not exist."""
+    given = os.environ.get("LORA_ATELIER_HOME")
+    return pathlib.Path(given).absolute() if given else _config_folder() / "lora-atelier"
+
+
+def _config_folder() -> pathlib.Path:
+    if sys.platform == "win32":
+        return pathlib.Path(os.environ.get("APPDATA") or pathlib.Path.home() / "AppData" / "Roaming")
+    if sys.platform == "darwin":
+        return pathlib.Path.home() / "Library" / "Application Support"
+    return pathlib.Path(os.environ.get("XDG_CONFIG_HOME") or pathlib.Path.home() / ".config")
+
+
+def default_outputs() -> pathlib.Path:
+    """The output folder that a job has when nobody named another: `outputs` where the program was started."""
+    return pathlib.Path(os.environ.get("LORA_ATELIER_OUTPUTS") or "outputs").absolute()
+
+
+def output_folders() -> list[pathlib.Path]:
+    """The default output folder, then every other one in use, the latest first; missing ones are left out."""
+    known = [default_outputs(), *_remembered()]
+    return [folder for folder in dict.fromkeys(known) if folder == default_outputs() or os.path.isdir(folder)]
+
+
+def remember_output_folder(folder: pathlib.Path) -> None:
+    """Makes `output_folders` list `folder` from now on, also after a restart."""
+    wanted = folder.absolute()
+    folders = [wanted, *(known for known in _remembered() if known != wanted)]
+    write_text(_memory(), json.dumps({"output_folders": [str(known) for known in folders[:MAX_REMEMBERED]]}, indent=2))
+
+
+def _memory() -> pathlib.Path:
+    return home() / "places.json"
+
+
+def _remembered() -> list[pathlib.Path]:
+    try:
+        data = json.loads(_memory().read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return []
+    folders = data.get("output_folders", []) if isinstance(data, dict) else []
+    return [pathlib.Path(folder) for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+
+
+def resolve_outputs(folder: str) -> pathlib.Path:
+    """Where an output folder named in a job lies; the word `outputs` is the default one."""
+    # Unlike Path.expanduser, which raises, it leaves a ~ as it is where no user is called like that.
+    return default_outputs() if folder == "outputs" else pathlib.Path(os.path.expanduser(folder)).absolute()

@@ -1,0 +1,58 @@
+"""Begins processes that outlive the one that begins them: trainers, and the worker of the queue."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.run.folder import RunFolder
+from trainer.run.home import default_outputs, home
+
+HUB_HELD_BACK = "LORA_ATELIER_HUB_OFFLINE"
+"""Set where this program, not its user, has set HF_HUB_OFFLINE."""
+
+
+def begin_trainer(run: RunFolder, cards: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """A trainer that carries on with `run`; `cards` is what the environment tells it of its device. Raises OSError."""
+    return _begin(["resume", str(run.path)], run.log, {**environment(os.environ), **cards})
+
+
+def begin_worker() -> "subprocess.Popen[bytes]":
+    """A worker for the queue, which ends at once where there is one already. Raises OSError."""
+    places = {"LORA_ATELIER_HOME": str(home()), "LORA_ATELIER_OUTPUTS": str(default_outputs())}
+    log = home() / "queue" / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return _begin(["queue", "work"], log, {**environment(os.environ), **places})
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """What a trainer inherits of the environment `own`: not what was set for the GUI alone."""
+    root = str(pathlib.Path(__file__).parents[2])
+    inherited = {name: value for name, value in own.items() if not name.startswith(("GRADIO_", "LORA_ATELIER_"))}
+    if HUB_HELD_BACK in own:
+        inherited.pop("HF_HUB_OFFLINE", None)
+    search = os.pathsep.join([root, *filter(None, [own.get("PYTHONPATH")])])
+    return {**inherited, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+def apart() -> dict[str, Any]:
+    """What gives a process a session of its own: Ctrl-C here is not for it."""
+    if os.name == "nt":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined,unused-ignore]
+    return {"start_new_session": True}
+
+
+def _begin(verb: Sequence[str], log: pathlib.Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    # A file for its output, never a pipe: nobody need be there to read it.
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "trainer", *verb],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            env=environment,
+            **apart(),
+        )

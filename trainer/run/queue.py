@@ -1,0 +1,273 @@
+"""The queue on disk: jobs that wait for a device, a file each, in the program's home folder.
+
+A page, a command line and the worker may change it at once: every change is made under one lock that the system frees
+when its holder ends, and is the writing or removing of one file, so that a kill leaves the old queue or the new one.
+"""
+
+import contextlib
+import json
+import math
+import pathlib
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import pydantic
+
+from trainer.job.settings import Job
+from trainer.job.trouble import Refused
+from trainer.run.folder import MAX_JOB_BYTES, Busy, RunFolder, is_alive, is_locked, locked, sync_folder, write_text
+from trainer.run.home import home, resolve_outputs
+from trainer.run.paths import with_whole_paths
+
+State = Literal["waiting", "running", "finished", "failed", "stopped"]
+
+PATIENCE_S = 10.0
+"""A change takes milliseconds; who waits so long for the lock waits for something that is stuck."""
+_ID = re.compile(r"[0-9a-f]{6}")
+
+
+class Entry(pydantic.BaseModel):
+    """One job in the queue; times are seconds since 1970, 0 for not yet.
+
+    `run` is the path of its run folder, "" before its first turn; `step`, `spoke_bytes` and `from_byte` are what the
+    worker has seen of that run: its furthest step, the length of its events when a trainer was last begun, and where
+    the events of its present try begin; `interruptions` counts those without a new step.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    id: str = pydantic.Field(exclude=True)
+    job: Job
+    position: float = pydantic.Field(default=0.0, ge=-1e12, le=1e12, allow_inf_nan=False)
+    state: State = "waiting"
+    reason: str = ""
+    advice: str = ""
+    run: str = ""
+    device: str = ""
+    added_at: float = 0.0
+    begun_at: float = 0.0
+    ended_at: float = 0.0
+    step: int = 0
+    spoke_bytes: int = 0
+    from_byte: int = 0
+    interruptions: int = 0
+
+    @pydantic.model_validator(mode="after")
+    def _is_somewhere(self) -> "Entry":
+        if self.state == "running" and not self.run:
+            raise ValueError("it runs nowhere")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the name of its run, or the one that the run is to have."""
+        return pathlib.Path(self.run).name or self.job.output.name
+
+    def but(self, **changes: Any) -> "Entry":
+        """The same entry with other values."""
+        return self.model_copy(update=changes)
+
+
+# ---- what is there ----
+
+
+def place() -> pathlib.Path:
+    """The folder of the queue; it need not exist."""
+    return home() / "queue"
+
+
+def entries() -> list[Entry]:
+    """Every entry: the finished ones in the order of their end, then all others in the order of their turns."""
+    found = [entry for path in _files() if (entry := _read(path))]
+    return sorted(found, key=lambda one: (one.state != "finished", one.ended_at * (one.state == "finished"), *_at(one)))
+
+
+def unreadable() -> list[str]:
+    """The names of the files in the queue's folder that are no entries: damaged, of a newer version, or foreign."""
+    return [path.name for path in _files() if _read(path) is None and path.exists()]
+
+
+def _at(entry: Entry) -> tuple[float, str]:
+    return entry.position, entry.id
+
+
+def _files() -> list[pathlib.Path]:
+    return sorted(place().glob("*.json"))
+
+
+def _read(path: pathlib.Path) -> Entry | None:
+    try:
+        if not (_ID.fullmatch(path.stem) and path.is_file()):
+            return None
+        with path.open("rb") as stream:
+            data = json.loads(stream.read(MAX_JOB_BYTES).decode("utf-8"))
+        return Entry.model_validate({**data, "id": path.stem})
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def is_held() -> bool:
+    """Whether no further job is to begin for now."""
+    return (place() / "held").exists()
+
+
+def is_worked() -> bool:
+    """Whether a worker takes care of the queue."""
+    return is_locked(worker_lock())
+
+
+def worker_lock() -> pathlib.Path:
+    """Held for as long as a worker lives."""
+    return place() / "worker"
+
+
+def has_work() -> bool:
+    """Whether there is something for a worker to do."""
+    states = {entry.state for entry in entries()}
+    return "running" in states or ("waiting" in states and not is_held())
+
+
+def find(entry_id: str) -> Entry:
+    """The entry whose id begins with `entry_id`, if there is exactly one. Raises Refused."""
+    found = [entry for entry in entries() if entry_id and entry.id.startswith(entry_id.lower())]
+    if len(found) != 1:
+        raise Refused("queue_several" if found else "queue_missing", id=entry_id)
+    return found[0]
+
+
+# ---- what can be changed ----
+
+
+@contextlib.contextmanager
+def changing() -> Iterator[None]:
+    """Keeps all others from changing the queue. Raises Refused and OSError."""
+    place().mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(place() / "lock", PATIENCE_S):
+            for torn in place().glob(".*.new"):
+                torn.unlink(missing_ok=True)
+            yield
+    except Busy:
+        raise Refused("queue_busy") from None
+
+
+def write(entry: Entry) -> Entry:
+    """Writes the entry down; only for whoever is `changing` the queue. Raises OSError."""
+    write_text(place() / f"{entry.id}.json", entry.model_dump_json(indent=1) + "\n")
+    return entry
+
+
+def add(job: Job) -> Entry:
+    """Puts `job` at the end. Raises Refused and OSError."""
+    whole = with_whole_paths(job, resolve_outputs(job.output.folder))
+    with changing():
+        order = _order()
+        return write(Entry(id=_new_id(), job=whole, position=_between(order, len(order)), added_at=time.time()))
+
+
+def duplicate(entry_id: str) -> Entry:
+    """Puts the same job once more, right behind. Raises Refused and OSError."""
+    with changing():
+        entry, order = find(entry_id), _order()
+        behind = next((at + 1 for at, one in enumerate(order) if one.id == entry.id), len(order))
+        return write(Entry(id=_new_id(), job=entry.job, position=_between(order, behind), added_at=time.time()))
+
+
+def move(entry_id: str, number: int) -> Entry:
+    """Makes it the `number`-th, counted from 1, of those that are not finished. Raises Refused and OSError."""
+    with changing():
+        entry = find(entry_id)
+        if entry.state == "finished":
+            raise Refused("queue_finished", name=entry.name)
+        order = [one for one in _order() if one.id != entry.id]
+        return write(entry.but(position=_between(order, min(max(number - 1, 0), len(order)))))
+
+
+def edit(entry_id: str, job: Job) -> Entry:
+    """Gives it this job, with which it waits for a turn, in another run if the job is another one.
+
+    Raises Refused and OSError.
+    """
+    whole = with_whole_paths(job, resolve_outputs(job.output.folder))
+    with changing():
+        entry = find(entry_id)
+        if entry.state in ("running", "finished"):
+            raise Refused(f"queue_edit_{entry.state}", name=entry.name)
+        anew = Entry(id=entry.id, job=whole, position=entry.position, added_at=entry.added_at)
+        return write(anew if entry.job != whole else _waiting(entry))
+
+
+def again(entry_id: str) -> Entry:
+    """Lets one that has failed or was stopped wait for another turn, in the same run. Raises Refused and OSError."""
+    with changing():
+        entry = find(entry_id)
+        if entry.state not in ("failed", "stopped"):
+            raise Refused("queue_again", name=entry.name)
+        return write(_waiting(entry))
+
+
+def _waiting(entry: Entry) -> Entry:
+    """`entry` with another try before it."""
+    anew = {"from_byte": written(entry), "interruptions": 0} if entry.state != "waiting" else {}
+    return entry.but(state="waiting", reason="", advice="", ended_at=0.0, **anew)
+
+
+def remove(entry_id: str) -> Entry:
+    """Takes it out; its run, if it has one, stays. Raises Refused and OSError."""
+    with changing():
+        entry = find(entry_id)
+        if entry.state == "running" and (is_worked() or is_alive(RunFolder(pathlib.Path(entry.run)))):
+            raise Refused("queue_remove_running", name=entry.name, run=entry.run)
+        forget(entry)
+        return entry
+
+
+def forget(entry: Entry) -> None:
+    """Removes its file; only for whoever is `changing` the queue. Raises OSError."""
+    (place() / f"{entry.id}.json").unlink(missing_ok=True)
+    sync_folder(place())
+
+
+def hold(held: bool) -> None:
+    """Lets no further job begin, or lets the queue go on. Raises Refused and OSError."""
+    with changing():
+        if held:
+            (place() / "held").touch()
+        else:
+            (place() / "held").unlink(missing_ok=True)
+        sync_folder(place())
+
+
+def written(entry: Entry) -> int:
+    """How long the events of its run are, in bytes; 0 where there is none."""
+    try:
+        return RunFolder(pathlib.Path(entry.run)).events.stat().st_size if entry.run else 0
+    except OSError:
+        return 0
+
+
+def _order() -> list[Entry]:
+    return [entry for entry in entries() if entry.state != "finished"]
+
+
+def _new_id() -> str:
+    taken = {path.stem for path in _files()}
+    return next(key for key in iter(lambda: secrets.token_hex(3), "") if key not in taken)
+
+
+def _between(order: Sequence[Entry], at: int) -> float:
+    """A position behind the first `at` of `order` and before all others of it."""
+    before = order[at - 1].position if at else -math.inf
+    after = order[at].position if at < len(order) else math.inf
+    if math.isinf(before) or math.isinf(after):
+        return 0.0 if not order else after - 1 if math.isinf(before) else before + 1
+    middle = (before + after) / 2
+    if before < middle < after:
+        return middle
+    # From the last to the first, each goes behind all that are still to go, so the order is the same at every moment.
+    top = math.ceil(order[-1].position) + 1
+    for number, entry in reversed(list(enumerate(order))):
+        write(entry.but(position=float(top + number)))
+    return top + at - 0.5
