@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import pydantic
 
+from trainer.job.presets import MAX_BYTES
 from trainer.job.settings import Job
 from trainer.job.trouble import Refused
-from trainer.run.folder import MAX_JOB_BYTES, Busy, RunFolder, is_alive, is_locked, locked, sync_folder, write_text
+from trainer.run.folder import Busy, RunFolder, is_alive, is_locked, locked, sync_folder, write_text
 from trainer.run.home import home, resolve_outputs
 from trainer.run.paths import with_whole_paths
 
@@ -102,7 +103,7 @@ def _read(path: pathlib.Path) -> Entry | None:
         if not (_ID.fullmatch(path.stem) and path.is_file()):
             return None
         with path.open("rb") as stream:
-            data = json.loads(stream.read(MAX_JOB_BYTES).decode("utf-8"))
+            data = json.loads(stream.read(MAX_BYTES).decode("utf-8"))
         return Entry.model_validate({**data, "id": path.stem})
     except (OSError, ValueError, TypeError, RecursionError):
         return None
