@@ -18,6 +18,7 @@ from trainer.run import folder
 from trainer.run.folder import RunFolder
 from trainer.terminal import Terminal
 from trainer.tools.arguments import add_tools
+from trainer.try_verb import add_try
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,6 +157,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(verb=verb)
     _import_arguments(verbs.add_parser("import", help=say("cli_import"), description=say("cli_import")))
     verbs.add_parser("settings", help=say("cli_settings")).set_defaults(verb=settings)
+    add_try(verbs)
     add_queue(verbs)
     add_tools(verbs)
     return top

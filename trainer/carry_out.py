@@ -10,13 +10,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any
 
 from trainer.job.base_model import describe
 from trainer.job.fields import Invalid
 from trainer.job.hub_names import of_hub
 from trainer.job.settings import Job
-from trainer.job.trouble import Trouble
+from trainer.job.trouble import Refused, Trouble
 from trainer.job.words import say
 from trainer.run import events
 from trainer.run.folder import (
@@ -56,8 +57,8 @@ def carry_out(run: RunFolder, show: Show) -> int:
     Trouble when the run cannot be begun at all, because it is no run, is finished or has a trainer already.
     """
     if not is_first_process():
-        return _carry_out_beside(_job(run), run)
-    job = _job(run)
+        return _carry_out_beside(job_of(run), run)
+    job = job_of(run)
     try:
         if _is_done(run):
             raise Trouble("run_done", run=run.name)
@@ -89,7 +90,8 @@ def new_run(job: Job) -> RunFolder:
     return RunFolder(pathlib.Path(importlib.import_module("trainer.engine.device").said_by_first(str(run.path))))
 
 
-def _job(run: RunFolder) -> Job:
+def job_of(run: RunFolder) -> Job:
+    """The job of `run`. Raises Trouble where there is none that can be read."""
     try:
         return read_job(run)
     except FileNotFoundError:
@@ -129,10 +131,7 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         tell(events.Stopped(step=saved.step, epoch=saved.epoch, file=""))
         return 130
     except Exception as error:  # noqa: BLE001 whatever it is, the run folder must say so
-        # A disk that takes no traceback may still take the sentence.
-        with contextlib.suppress(OSError), run.log.open("a", encoding="utf-8") as stream:
-            traceback.print_exc(file=stream)
-        trouble = understood(error)
+        trouble = traced(run, error)
         tell(events.Failed(reason=trouble.reason, advice=trouble.advice))
         return 1
     finally:
@@ -213,6 +212,29 @@ def stopped_by_ctrl_c(run: RunFolder) -> Iterator[None]:
     finally:
         if usual:
             signal.signal(signal.SIGINT, before)
+
+
+def drawn(run: RunFolder, wish: Mapping[str, Any], tell: Callable[[str], None]) -> pathlib.Path:
+    """The picture of all that a Wish (see engine/trying.py), given by its fields, has drawn with a LoRA of `run`.
+
+    Raises Trouble, Refused and Invalid, whatever it is that went wrong.
+    """
+    job_of(run)
+    trying = importlib.import_module("trainer.engine.trying")
+    try:
+        return pathlib.Path(trying.draw(run, trying.Wish(**wish), tell))
+    except (Trouble, Refused, Invalid, BrokenPipeError):
+        raise
+    except Exception as error:
+        raise traced(run, error) from error
+
+
+def traced(run: RunFolder, error: Exception) -> Trouble:
+    """`error` as a sentence, once its traceback is in the log of `run`."""
+    # A disk that takes no traceback may still take the sentence.
+    with contextlib.suppress(OSError), run.log.open("a", encoding="utf-8") as stream:
+        traceback.print_exception(error, file=stream)
+    return understood(error)
 
 
 def understood(error: BaseException) -> Trouble:

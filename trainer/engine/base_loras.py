@@ -1,9 +1,10 @@
 """LoRA files that a training begins with: opened, and merged into the frozen base model."""
 
+import contextlib
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -30,15 +31,18 @@ def check(job: Job, begins: bool) -> None:
 
 
 def opened(name: str, family: str) -> LoraFile:
-    """The LoRA file. Raises Trouble when it is none, is not whole, or is for another family."""
+    """The LoRA file that a job names. Raises Trouble when it is none, is not whole, or is for another family."""
     try:
-        file = open_lora(pathlib.Path(os.path.expanduser(name)))
+        return of_family(name, family)
     except Refused as error:
         raise Trouble("lora_unusable", reason=error) from error
-    wanted = layouts.layout(family)
+
+
+def of_family(name: str, family: str) -> LoraFile:
+    """The LoRA file. Raises Refused when it is none, is not whole, or is for another family."""
+    file, wanted = open_lora(pathlib.Path(os.path.expanduser(name))), layouts.layout(family)
     if file.layout not in (layouts.UNKNOWN, wanted):
-        reason = say("lora_other_family", file=name, found=file.layout.label, family=wanted.label)
-        raise Trouble("lora_unusable", reason=reason)
+        raise Refused("lora_other_family", file=name, found=file.layout.label, family=wanted.label)
     return file
 
 
@@ -56,6 +60,21 @@ def merge(models: Mapping[str, nn.Module], job: Job, warn: Warn) -> None:
             raise Trouble("lora_unusable", reason=say("base_lora_foreign", file=name, layer=absent[0]))
         if absent:
             warn(say("base_lora_partly", file=name, count=len(absent), all=len(file.layers), layer=absent[0]))
+
+
+@contextlib.contextmanager
+def worn(models: Mapping[str, nn.Module], file: LoraFile, strength: float) -> Iterator[int]:
+    """`models` changed by `file` at `strength` while it lasts, then bit by bit as before; how many layers."""
+    modules = {name: module for name in file.layers if (module := _module(models, name)) is not None}
+    kept = {name: module.weight.detach().clone() for name, module in modules.items()}
+    try:
+        with torch.no_grad():
+            changed = sum(_merged(models, layer, strength) for layer in file.layers.values()) if strength else 0
+        yield changed
+    finally:
+        with torch.no_grad():
+            for name, weight in kept.items():
+                modules[name].weight.copy_(weight)
 
 
 def _merged(models: Mapping[str, nn.Module], layer: LoraLayer, strength: float) -> bool:

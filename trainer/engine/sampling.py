@@ -75,7 +75,7 @@ def draw_samples(
     for number, (request, picture) in enumerate(zip(wanted, family.sample(parts, wanted), strict=True), 1):
         when = f"step{moment.step:08d}" if moment.within else moment.epoch
         path = run.sample_file(job.output.name, when, number, request.seed)
-        data = png(picture, request, job, moment)
+        data = png(picture, request, job, dataclasses.asdict(moment))
         write_whole(path, lambda stream, data=data: stream.write(data))
         tell(
             Sample(
@@ -91,18 +91,21 @@ def draw_samples(
         )
 
 
-def png(picture: Image.Image, request: SampleRequest, job: Job, moment: Moment) -> bytes:
-    """A PNG that says how it was made: `parameters` as A1111 writes and reads it, `lora_atelier` with everything."""
+def png(picture: Image.Image, request: SampleRequest, job: Job, about: Mapping[str, object], call: str = "") -> bytes:
+    """A PNG that says how it was made: `parameters` as A1111 writes and reads it, `lora_atelier` with everything.
+
+    `call` is what A1111 needs in the prompt to use the LoRA.
+    """
     info = PngImagePlugin.PngInfo()
     size = f"{request.width_px}x{request.height_px}"
     info.add_text(
         "parameters",
-        f"{request.text}\nNegative prompt: {request.negative}\n"
+        f"{request.text}{call}\nNegative prompt: {request.negative}\n"
         f"Steps: {request.steps}, Sampler: {_A1111_SAMPLERS[request.sampler]}, "
         f"CFG scale: {request.guidance:g}, Seed: {request.seed}, Size: {size}, Model: {job.model.base}",
     )
-    about = {**dataclasses.asdict(moment), "request": dataclasses.asdict(request), "job": job.model_dump(mode="json")}
-    info.add_itxt("lora_atelier", json.dumps(about, ensure_ascii=False))
+    everything = {**about, "request": dataclasses.asdict(request), "job": job.model_dump(mode="json")}
+    info.add_itxt("lora_atelier", json.dumps(everything, ensure_ascii=False))
     stream = io.BytesIO()
     picture.save(stream, "PNG", pnginfo=info)
     return stream.getvalue()

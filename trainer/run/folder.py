@@ -67,6 +67,11 @@ class RunFolder:
         return self.samples / "grid.png"
 
     @property
+    def tries(self) -> pathlib.Path:
+        """Pictures drawn with a finished file (see engine/trying.py)."""
+        return self.path / "tries"
+
+    @property
     def weights(self) -> pathlib.Path:
         return self.path / "weights"
 

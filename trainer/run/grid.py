@@ -1,6 +1,7 @@
 """One picture of all samples of a run: a row an epoch, the baseline on top, a column a prompt."""
 
 import contextlib
+import pathlib
 import textwrap
 from collections.abc import Mapping
 
@@ -26,13 +27,17 @@ def draw_grid(run: RunFolder) -> str:
     samples = [event for event in events.read(run.events)[0] if event["kind"] == "sample"]
     if not samples:
         return ""
-    cells = {(event["epoch"], event["prompt"]): event for event in samples}
-    picture = _drawn(run, cells)
-    write_whole(run.grid, lambda stream: picture.save(stream, "PNG"))
+    draw_table(run, {(event["epoch"], event["prompt"]): event for event in samples}, run.grid)
     return run.grid.relative_to(run.path).as_posix()
 
 
-def _drawn(run: RunFolder, cells: Mapping[tuple[int, int], dict[str, object]]) -> Image.Image:
+def draw_table(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, object]], path: pathlib.Path) -> None:
+    """Writes a picture of `cells` ("text", and "file" in the run folder) by row and column; row 0 is the base model."""
+    picture = _drawn(run, cells)
+    write_whole(path, lambda stream: picture.save(stream, "PNG"))
+
+
+def _drawn(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, object]]) -> Image.Image:
     epochs = _thinned(sorted({epoch for epoch, _ in cells}))
     prompts = sorted({prompt for _, prompt in cells})
     pitch = _CELL_PX + _GAP_PX
@@ -73,6 +78,6 @@ def _font(texts: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(13)
 
 
-def _thinned(epochs: list[int]) -> list[int]:
+def _thinned(epochs: list[float]) -> list[float]:
     step = -(-len(epochs) // _LARGEST_ROWS)
     return [*epochs[:1], *epochs[len(epochs) - 1 :: -step][::-1]] if step > 1 else epochs

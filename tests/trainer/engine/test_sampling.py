@@ -5,7 +5,7 @@ import json
 
 from PIL import Image
 
-from trainer.engine.sampling import Moment, png, requests
+from trainer.engine.sampling import png, requests
 from trainer.job.fields import parse
 from trainer.job.settings import Job
 
@@ -31,7 +31,7 @@ def test_a_line_overrides_the_settings_and_every_prompt_has_a_seed_of_its_own() 
 
 def test_a_png_says_how_it_was_made() -> None:
     request = requests(job())[1]
-    data = png(Image.new("RGB", (96, 128), "red"), request, job(), Moment(3, 60))
+    data = png(Image.new("RGB", (96, 128), "red"), request, job(), {"epoch": 3, "step": 60})
     with Image.open(io.BytesIO(data)) as picture:
         texts = picture.text  # type: ignore[attr-defined]
     assert texts["parameters"].startswith(
