@@ -4,6 +4,7 @@ A run is named by its key, and a file by its name inside one folder of that run.
 nothing that a client sends ever becomes part of a path.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -31,18 +32,33 @@ router = fastapi.APIRouter()
 
 def key_of(run: RunFolder) -> str:
     """The name of `run` in addresses: the same for the same folder, on every page and after every restart."""
-    return hashlib.blake2s(os.path.realpath(run.path).encode(), digest_size=10).hexdigest()
+    return _key(run.path, os.path.realpath(run.path.parent))
+
+
+def _key(path: pathlib.Path, parent: str) -> str:
+    real = os.path.realpath(path) if os.path.islink(path) else os.path.join(parent, path.name)
+    return hashlib.blake2s(os.fsencode(real), digest_size=10).hexdigest()
 
 
 def find(key: str) -> RunFolder | None:
     """The run of this key among all runs in the output folders in use, None where there is none."""
-    return next((run for run in places.runs() if key_of(run) == key), None)
+    # At each poll of a page: hundreds of other runs must not be looked into.
+    for folder in places.output_folders():
+        with contextlib.suppress(OSError):
+            parent = os.path.realpath(folder)
+            runs = (RunFolder(path) for path in folder.iterdir() if _key(path, parent) == key)
+            if found := next((run for run in runs if run.job.is_file()), None):
+                return found
+    return None
 
 
 @router.get("/runs")
 def runs() -> Response:
     """All runs, newest first: their overview with `key` and `folder`."""
-    found = sorted(map(_described, places.runs()), key=lambda run: (run["created"], run["name"]), reverse=True)
+    known = places.runs()
+    parents = {path: os.path.realpath(path) for path in {run.path.parent for run in known}}
+    described = [_described(run, _key(run.path, parents[run.path.parent])) for run in known]
+    found = sorted(described, key=lambda run: (run["created"], run["name"]), reverse=True)
     return JSONResponse({"runs": found}, headers=FRESH)
 
 
@@ -50,7 +66,7 @@ def runs() -> Response:
 def live(key: str, since: int = 0) -> Response:
     """The overview of a run and its updates since an offset."""
     run = _known(key)
-    return JSONResponse({"run": _described(run), **watch.updates(run, since)}, headers=FRESH)
+    return JSONResponse({"run": _described(run, key), **watch.updates(run, since)}, headers=FRESH)
 
 
 @router.get("/samples/{key}")
@@ -59,7 +75,7 @@ def samples(key: str, known: str = "") -> Response:
     run = _known(key)
     table = watch.sample_table(run)
     changed = table if table["version"] != known else None
-    return JSONResponse({"run": _described(run), "table": changed}, headers=FRESH)
+    return JSONResponse({"run": _described(run, key), "table": changed}, headers=FRESH)
 
 
 @router.get("/sample/{key}/{file}")
@@ -97,8 +113,8 @@ def island_part(file: str) -> Response:
     return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
 
 
-def _described(run: RunFolder) -> dict[str, Any]:
-    return {"key": key_of(run), "folder": str(run.path), **watch.overview(run)}
+def _described(run: RunFolder, key: str) -> dict[str, Any]:
+    return {"key": key, "folder": str(run.path), **watch.overview(run)}
 
 
 def _known(key: str) -> RunFolder:

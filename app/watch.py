@@ -1,10 +1,11 @@
 """From a run folder to what a page shows of it.
 
-Nothing is remembered between two calls: all is read anew from the folder, so a reload, a second page and a GUI started
-later see the same. Every read is bounded, whatever the length of the run.
+Nothing is remembered between two calls but what follows from a file as it still is (see event_files.py), so a reload, a
+second page and a GUI started later see the same. Every read is bounded, whatever the length of the run.
 """
 
-import json
+import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -12,13 +13,14 @@ import re
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
-from trainer.run.events import LONGEST_LINE_BYTES
+from app import event_files
+from app.event_files import Event, Stamp
 from trainer.run.folder import RunFolder, is_alive
 
 State = Literal["waiting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
-Event = Mapping[str, Any]
 
 START_GRACE_S = 30
 """So long may a new trainer take until it holds its lock; until then its run is waiting, not interrupted."""
@@ -28,10 +30,7 @@ TAIL_BYTES = 2 * 1024
 LIVE_TAIL_BYTES = 96 * 1024
 """More of a living run is read: enough steps, and the pause between two epochs, to tell the time left."""
 LOG_TAIL_BYTES = 256 * 1024
-HEAD_BYTES = 4 * 1024
-MAX_HEAD_BYTES = 8 * 1024 * 1024
-BLOCK_BYTES = 1024 * 1024
-EVENTS_PER_CALL = 5_000
+REMEMBERED_RUNS = 2048
 ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished": "finished"}
 TURNS = ("started", "paused", "resumed")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -43,45 +42,82 @@ def overview(run: RunFolder) -> dict[str, Any]:
     `state` is a `State`; `left_s` is None where nothing can be said; times are seconds since 1970, durations seconds;
     `kept` says whether anything was saved to go on from.
     """
-    alive = is_alive(run)
-    events = _ends_of(run.events, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
-    started = _last(events, "started")
-    last = events[-1] if events else {}
-    state = _state(run, events, alive)
-    step = _reached(events)
+    alive, look, created = is_alive(run), event_files.stamp(run.events), _modified(run.job)
+    told = _told(look, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
+    changed = max(created, look.changed_ns / 1e9)
+    state = _living(told) if alive else _ended(run, told, changed)
     return {
         "name": run.name,
         "state": state,
-        "step": step,
-        "steps": _whole(started.get("steps")),
-        "epoch": _epoch(started, step),
-        "epochs": _whole(started.get("epochs")),
-        "loss": _number(_last(events, "step").get("loss")),
-        "left_s": _left_s(events, _whole(started.get("steps")) - step) if state == "running" else None,
-        "created": _modified(run.job),
-        "started_at": _number(_first(events, "started").get("time")) or _modified(run.job),
-        "duration_s": _duration_s(events),
-        "seen_at": _number(last.get("time")),
-        "stage": _stage(last) if state in ("waiting", "running") else None,
+        **told.values,
+        "left_s": told.left_s if state == "running" else None,
+        "created": created,
+        "started_at": told.started_at or created,
+        "stage": told.stage if state in ("waiting", "running") else None,
         "kept": any(not entry.name.startswith(".") for entry in _entries(run.state)),
-        "reason": str(last.get("reason", "")) if state == "failed" else "",
-        "advice": str(last.get("advice", "")) if state == "failed" else "",
+        "reason": told.reason if state == "failed" else "",
+        "advice": told.advice if state == "failed" else "",
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """What the events alone say of a run; `values` stands in its overview as it is, the rest in some states."""
+
+    values: Mapping[str, Any]
+    is_empty: bool
+    turn: Event
+    is_last_turn: bool
+    left_s: float | None
+    started_at: float | None
+    stage: Mapping[str, Any] | None
+    reason: str
+    advice: str
+
+
+# What lies still is not read again: of hundreds of runs, that is all but one.
+@functools.lru_cache(maxsize=REMEMBERED_RUNS)
+def _told(look: Stamp, tail_bytes: int) -> _Told:
+    events = event_files.ends(look.path, look.size, tail_bytes)
+    started, last = _last(events, "started"), events[-1] if events else {}
+    steps, step = _whole(started.get("steps")), _reached(events)
+    turn: Event = next((event for event in reversed(events) if event["kind"] in ENDS or event["kind"] in TURNS), {})
+    values = {
+        "step": step,
+        "steps": steps,
+        "epoch": _epoch(started, step),
+        "epochs": _whole(started.get("epochs")),
+        "loss": _number(_last(events, "step").get("loss")),
+        "duration_s": _duration_s(events),
+        "seen_at": _number(last.get("time")),
+    }
+    return _Told(
+        values=MappingProxyType(values),
+        is_empty=not events,
+        turn=MappingProxyType({key: turn[key] for key in ("kind", "time") if key in turn}),
+        is_last_turn=turn is last,
+        left_s=_left_s(events, steps - step),
+        started_at=_number(_first(events, "started").get("time")),
+        stage=_stage(last),
+        reason=str(last.get("reason", "")),
+        advice=str(last.get("advice", "")),
+    )
+
+
 def updates(run: RunFolder, offset: int) -> dict[str, Any]:
-    """What has happened since byte `offset` of the events, at most `EVENTS_PER_CALL` events of it.
+    """What has happened since byte `offset` of the events, at most `event_files.EVENTS_PER_CALL` events of it.
 
     `next` is the offset to go on from, `more` whether there is more already, `reset` whether the events are shorter
     than `offset`, that is, other ones than before. `rows` are `[step, loss, learning rate, second learning rate]`.
     `back_to` is the step from which a resumed run has begun anew, None where it has not: what the reader has from there
     on is replaced by `rows`. `grid` is the picture of all samples, once there is one.
     """
-    size = _size(run.events)
+    size = event_files.stamp(run.events).size
     reset = offset < 0 or offset > size
     offset = 0 if reset else offset
-    events, following = _some(run.events, offset)
+    events, following = event_files.some(run.events, offset)
     rows, back_to = _rows(events)
+    rare = [event for event in events if event["kind"] != "step"]
     return {
         "next": following,
         "more": following < size and following > offset,
@@ -89,13 +125,13 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
         "back_to": back_to,
         "rows": rows,
         "epochs": [
-            [_whole(e.get("epoch")), _whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(events, "epoch")
+            [_whole(e.get("epoch")), _whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(rare, "epoch")
         ],
-        "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(events, "validated")],
-        "samples": [_sample(event) for event in _of(events, "sample")],
-        "saved": [_saved(event) for event in _of(events, "saved")],
-        "warnings": [{"text": str(e.get("text", ""))} for e in _of(events, "warned")],
-        "grid": _base_name(_last(events, "finished").get("grid")),
+        "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(rare, "validated")],
+        "samples": [_sample(event) for event in _of(rare, "sample")],
+        "saved": [_saved(event) for event in _of(rare, "saved")],
+        "warnings": [{"text": str(e.get("text", ""))} for e in _of(rare, "warned")],
+        "grid": _base_name(_last(rare, "finished").get("grid")),
     }
 
 
@@ -106,7 +142,7 @@ def sample_table(run: RunFolder) -> dict[str, Any]:
     prompt, None where there is no picture. `version` changes whenever the table does.
     """
     there = {entry.name for entry in _entries(run.samples)}
-    cells = {(s["epoch"], s["prompt"]): s for s in map(_sample, _all_samples(run.events)) if s["file"] in there}
+    cells = {(s["epoch"], s["prompt"]): s for s in map(_sample, event_files.samples(run.events)) if s["file"] in there}
     numbers = sorted({prompt for _, prompt in cells})
     epochs = sorted({epoch for epoch, _ in cells})
     texts = {sample["prompt"]: sample["text"] for sample in cells.values()}
@@ -120,24 +156,29 @@ def sample_table(run: RunFolder) -> dict[str, Any]:
 
 def log_tail(run: RunFolder, lines: int) -> str:
     """The last `lines` lines of log.txt, without terminal colours and with only the last state of progress bars."""
-    text = _block(run.log, max(0, _size(run.log) - LOG_TAIL_BYTES), LOG_TAIL_BYTES).decode("utf-8", errors="replace")
+    start = max(0, event_files.stamp(run.log).size - LOG_TAIL_BYTES)
+    text = event_files.block(run.log, start, LOG_TAIL_BYTES).decode("utf-8", errors="replace")
     shown = [line.rstrip("\r").rpartition("\r")[2] for line in ESCAPES.sub("", text).split("\n")]
     if shown and not shown[-1]:
         shown.pop()
     return "\n".join(shown[-lines:] if lines > 0 else [])
 
 
-def _state(run: RunFolder, events: Sequence[Event], alive: bool) -> State:
-    turn: Event = next((event for event in reversed(events) if event["kind"] in ENDS or event["kind"] in TURNS), {})
-    end = ENDS.get(str(turn.get("kind", "")))
-    if alive:
-        if end is None:
-            return "paused" if turn.get("kind") == "paused" else "running" if events else "waiting"
-        return end if turn is events[-1] and _age_s(turn) < END_GRACE_S else "waiting"
+def _living(told: _Told) -> State:
+    """The state of a run whose trainer lives."""
+    end = ENDS.get(str(told.turn.get("kind", "")))
+    if end is None:
+        return "paused" if told.turn.get("kind") == "paused" else "waiting" if told.is_empty else "running"
+    return end if told.is_last_turn and _age_s(told.turn) < END_GRACE_S else "waiting"
+
+
+def _ended(run: RunFolder, told: _Told, changed: float) -> State:
+    """The state of a run without a trainer, whose files were last changed at `changed`, in seconds since 1970."""
+    end = ENDS.get(str(told.turn.get("kind", "")))
     if end is not None:
         return end
-    fresh = time.time() - max(_modified(run.job), _modified(run.events)) < START_GRACE_S
-    return "waiting" if fresh and not turn and not run.lock.exists() else "interrupted"
+    fresh = time.time() - changed < START_GRACE_S
+    return "waiting" if fresh and not told.turn and not run.lock.exists() else "interrupted"
 
 
 def _left_s(events: Sequence[Event], steps: int) -> float | None:
@@ -255,84 +296,12 @@ def _duration_s(events: Sequence[Event]) -> float | None:
     return None if begun is None or end is None else max(0.0, end - begun)
 
 
-def _ends_of(path: pathlib.Path, tail_bytes: int) -> list[Event]:
-    """The first `started` and the last events, in order; all events where the file is short."""
-    size = _size(path)
-    while tail_bytes < size:
-        # The first line of the tail is the end of a line, unless chance would have it otherwise.
-        tail = list(_parsed(_block(path, size - tail_bytes, tail_bytes).splitlines(keepends=True)[1:]))
-        if tail:
-            return [*_beginning(path, size - tail_bytes), *tail]
-        tail_bytes *= 4
-    return list(_parsed(_block(path, 0, size).splitlines(keepends=True)))
-
-
-def _beginning(path: pathlib.Path, end: int) -> list[Event]:
-    """The first `started` event before byte `end`: after few lines as a rule, after thousands where much was cached."""
-    head_bytes = min(HEAD_BYTES, end)
-    while True:
-        head = _block(path, 0, head_bytes)
-        at = head.find(b'"started"')
-        stop = head.find(b"\n", at) + 1 if at >= 0 else 0
-        if stop:
-            return list(_parsed([head[head.rfind(b"\n", 0, at) + 1 : stop]]))
-        if head_bytes >= min(end, MAX_HEAD_BYTES):
-            return []
-        head_bytes = min(4 * head_bytes, end, MAX_HEAD_BYTES)
-
-
-def _some(path: pathlib.Path, offset: int) -> tuple[list[Event], int]:
-    block_bytes = BLOCK_BYTES
-    block = _block(path, offset, block_bytes)
-    while len(block) == block_bytes and b"\n" not in block:
-        block_bytes *= 2
-        block = _block(path, offset, block_bytes)
-    lines = block[: block.rfind(b"\n") + 1].splitlines(keepends=True)[:EVENTS_PER_CALL]
-    return list(_parsed(lines)), offset + sum(map(len, lines))
-
-
-def _all_samples(path: pathlib.Path) -> Iterator[Event]:
-    # Parsing is what costs: of 20,000 lines only those that can be samples are parsed.
-    if path.is_file():
-        with path.open("rb") as stream:
-            yield from _of(_parsed(line for line in stream if b'"sample"' in line), "sample")
-
-
-def _parsed(lines: Iterable[bytes]) -> Iterator[Event]:
-    """The events in `lines`, without the torn ones that a kill in the middle of a write leaves."""
-    for line in lines:
-        if not line.endswith(b"\n") or len(line) > LONGEST_LINE_BYTES:
-            continue
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict) and isinstance(event.get("kind"), str):
-            yield event
-
-
-def _block(path: pathlib.Path, offset: int, size: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(size)
-    except FileNotFoundError:
-        return b""
-
-
 def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if entry.is_file()]
     except FileNotFoundError:
         return []
-
-
-def _size(path: pathlib.Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _modified(path: pathlib.Path) -> float:
@@ -360,7 +329,8 @@ def _age_s(event: Event) -> float:
 
 def _number(value: object) -> float | None:
     """`value` as a number that JSON can carry, None for anything else (a diverged loss is not a number)."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+    # Asked for every number of every step: by its very type, which is what JSON gives and what is no bool.
+    usable = type(value) in (float, int) and -1e300 < value < 1e300  # type: ignore[operator]
     return value if usable else None  # type: ignore[return-value]
 
 

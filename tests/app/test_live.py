@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app import live, places
+from app import event_files, live, places
 from app.tabs import run as run_tab
 from trainer.job.settings import Job
 from trainer.run import events, folder
@@ -217,3 +217,28 @@ def test_a_run_under_way_is_not_resumed() -> None:
     run = new_run()
     with folder.held(run):
         assert "under way" in run_tab.resume({"run": live.key_of(run)})
+
+
+def test_of_hundreds_of_runs_that_lie_still_no_events_are_read_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        events.EventLog(new_run(f"run {number}").events).write(events.Paused(step=number, epoch=1))
+    before = listed(client)
+    read: list[object] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(event_files, "ends", lambda *given: read.append(given) or [])
+        assert listed(client) == before
+    assert not read
+    events.EventLog(places.runs()[0].events).write(events.Resumed(step=99, epoch=1))
+    assert len([run for run in listed(client) if run not in before]) == 1
+
+
+def test_one_run_among_hundreds_is_found_without_looking_into_the_others(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [new_run(f"run {number}") for number in range(30)][20]
+    looked: list[RunFolder] = []
+    monkeypatch.setattr(live.watch, "is_alive", lambda run: bool(looked.append(run)))
+    assert client.get(f"/live/{live.key_of(wanted)}").json()["run"]["name"] == wanted.name
+    assert looked == [wanted]

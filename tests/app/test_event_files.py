@@ -1,0 +1,77 @@
+"""Bounded reads of the events of a run, and that what is remembered of a file is never older than the file."""
+
+import json
+import pathlib
+
+import pytest
+
+from app import event_files
+
+
+def line(kind: str, number: int, length: int = 0) -> bytes:
+    return json.dumps({"kind": kind, "number": number, "text": "x" * length}).encode() + b"\n"
+
+
+def numbers(path: pathlib.Path) -> list[int]:
+    return [event["number"] for event in event_files.samples(path)]
+
+
+def test_samples_are_found_in_a_file_that_grows_byte_by_byte_beyond_a_block(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_files, "WHOLE_BLOCK_BYTES", 100)
+    content = b"".join(line("sample" if n % 3 else "step", n, n % 4 * 30) for n in range(40))
+    path = tmp_path / "events.jsonl"
+    for end in range(0, len(content), 7):
+        path.write_bytes(content[:end])
+        whole = content[: content[:end].rfind(b"\n") + 1].splitlines()
+        expected = [json.loads(each)["number"] for each in whole if b'"sample"' in each]
+        assert numbers(path) == expected
+
+
+def test_of_a_file_that_has_only_grown_only_the_end_is_read_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_files, "WHOLE_BLOCK_BYTES", 1000)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(line("sample", n) for n in range(500)))
+    assert numbers(path) == list(range(500))
+    read: list[int] = []
+    real = event_files._samples_between
+
+    def counted(path: str, start: int, end: int) -> list[event_files.Event]:
+        read.append(end - start)
+        return real(path, start, end)
+
+    monkeypatch.setattr(event_files, "_samples_between", counted)
+    with path.open("ab") as stream:
+        stream.write(line("sample", 500))
+    assert numbers(path) == list(range(501))
+    assert sum(read) <= 2000
+
+
+def test_another_file_of_the_same_name_is_read_anew(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_files, "WHOLE_BLOCK_BYTES", 100)
+    path, other = tmp_path / "events.jsonl", tmp_path / "other"
+    path.write_bytes(b"".join(line("sample", n) for n in range(10, 40)))
+    assert numbers(path) == list(range(10, 40))
+    other.write_bytes(b"".join(line("sample", n) for n in range(50, 80)))
+    other.replace(path)
+    assert numbers(path) == list(range(50, 80))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b'{"kind":"a","x":[{"y":1}\n', b'{"z":2}]}\n'],
+        [b'{"kind":"a"},{"kind":"b"}\n', b'{"kind":"c"}\n'],
+        [b'{"kind":"a"\n', b'{"kind":"c"}\n'],
+        [b"[1]\n", b'{"kind":"c"}\n', b"{}\n", b'{"kind":3}\n'],
+        [b'{"kind":"c"}\n', b'{"kind":"torn"}'],
+        [b"[" * 100_000 + b"\n", b' {"kind":"c"}\n'],
+    ],
+)
+def test_lines_say_the_same_together_as_one_by_one(lines: list[bytes]) -> None:
+    each = [event for line in lines for event in event_files.parsed([line])]
+    assert event_files.parsed(lines) == each
+    assert [event["kind"] for event in each] in (["c"], [])

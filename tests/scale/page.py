@@ -1,0 +1,61 @@
+"""Every action of a user on every tab, timed in the page from the click to the frame that shows its result."""
+
+import json
+import pathlib
+import statistics
+from collections.abc import Mapping
+
+from playwright.sync_api import Page
+
+from tests.scale.made import Made
+
+TIMES = 3
+PATIENCE_MS = 20_000
+CALM_MS = 1200
+"""So long what comes before an action has time, and more where it is slow: nothing of it may count for the action."""
+# From before the click until two frames after the first one in which `until` holds, so that it has been painted.
+MEASURE = """
+async ([number, patience]) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  const { act, until } = actions[number];
+  const begun = performance.now();
+  act();
+  while (!until()) {
+    if (performance.now() - begun > patience) return -1;
+    await frame();
+  }
+  await frame();
+  await frame();
+  return performance.now() - begun;
+}
+"""
+
+
+def table(page: Page, made: Made, wanted: str = "") -> Mapping[str, tuple[float, float]]:
+    """The median and the longest milliseconds of every action whose name has `wanted` in it, printed as they come.
+
+    -1 where the result of an action never came.
+    """
+    places = {"pictures": str(made.pictures), "crowd": str(made.crowd)}
+    script = pathlib.Path(__file__).with_name("actions.js").read_text(encoding="utf-8")
+    page.evaluate(f"window.made = {json.dumps(places)};\n{script}")
+    found: dict[str, tuple[float, float]] = {}
+    names = page.evaluate("actions.map(({ name, times, first }) => [name, times ?? 0, Boolean(first)])")
+    for number, (name, times, prepared) in enumerate(names):
+        if wanted not in name:
+            continue
+        taken = _taken(page, number, times or TIMES, prepared)
+        found[name] = statistics.median(taken), max(taken)
+        print(f"  {name:36s} {found[name][0]:8.0f} {found[name][1]:8.0f}", flush=True)
+    return found
+
+
+def _taken(page: Page, number: int, times: int, prepared: bool) -> list[float]:
+    taken: list[float] = []
+    for _ in range(times):
+        if prepared:
+            page.evaluate(f"() => actions[{number}].first()")
+            page.wait_for_timeout(CALM_MS + max(taken, default=0))
+        taken.append(page.evaluate(MEASURE, [number, PATIENCE_MS]))
+        page.wait_for_timeout(300)
+    return taken
