@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from app import event_files
 from app.event_files import Event, Stamp
+from app.silence import silence
 from trainer.run.folder import RunFolder, is_alive
 
 State = Literal["waiting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
@@ -53,7 +54,7 @@ def overview(run: RunFolder) -> dict[str, Any]:
         "left_s": told.left_s if state == "running" else None,
         "created": created,
         "started_at": told.started_at or created,
-        "stage": told.stage if state in ("waiting", "running") else None,
+        "stage": _now(told, changed) if state in ("waiting", "running") else None,
         "kept": any(not entry.name.startswith(".") for entry in _entries(run.state)),
         "reason": told.reason if state == "failed" else "",
         "advice": told.advice if state == "failed" else "",
@@ -69,6 +70,7 @@ class _Told:
     turn: Event
     is_last_turn: bool
     left_s: float | None
+    slowest_s: float
     started_at: float | None
     stage: Mapping[str, Any] | None
     reason: str
@@ -97,6 +99,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         turn=MappingProxyType({key: turn[key] for key in ("kind", "time") if key in turn}),
         is_last_turn=turn is last,
         left_s=_left_s(events, steps - step),
+        slowest_s=max(_paces(events)[0], default=0.0),
         started_at=_number(_first(events, "started").get("time")),
         stage=_stage(last),
         reason=str(last.get("reason", "")),
@@ -261,6 +264,12 @@ def _sample(event: Event) -> dict[str, Any]:
 def _saved(event: Event) -> dict[str, Any]:
     size = {"size_bytes": _whole(event.get("size_bytes"))}
     return {"file": _file_name(event), "epoch": _whole(event.get("epoch")), "step": _whole(event.get("step")), **size}
+
+
+def _now(told: _Told, heard_at: float) -> Mapping[str, Any] | None:
+    """What a run is at between steps; or that its trainer lives, but has not been heard of for long."""
+    silent = silence(heard_at, told.slowest_s, told.stage["text"] if told.stage else "")
+    return {"text": silent, "done": 0, "total": 0} if silent else told.stage
 
 
 def _stage(event: Event) -> dict[str, Any] | None:

@@ -297,3 +297,28 @@ def test_an_epoch_that_is_done_again_after_a_kill_is_shown_once(run: RunFolder) 
 
     write(run, started(), ended(1, 0.5), ended(2, 0.4), started(15, at=200.0), ended(2, 0.4), started(20, at=300.0))
     assert watch.updates(run, 0)["epochs"] == [[1, 10, 0.5], [2, 20, 0.4]]
+
+
+def test_a_living_trainer_that_is_silent_for_long_is_said_to_be(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(run, events.Stage(text="loading the base model"))
+    with folder.held(run):
+        age(run, 500, monkeypatch)
+        assert watch.overview(run)["stage"]["text"] == "loading the base model"
+        age(run, 240, monkeypatch)  # and another 500
+        said = watch.overview(run)["stage"]["text"]
+    assert said.startswith("Nothing has been heard of this training for 12 minutes, since “loading the base model”.")
+    assert "press Resume" in said
+
+
+def test_what_is_slow_anyway_is_given_more_time(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    write(run, started(at=now - 400), *(step(number, now - 400 + 60 * number) for number in range(1, 6)))
+    with folder.held(run):
+        age(run, 29 * 60, monkeypatch)
+        assert watch.overview(run)["stage"] is None
+        age(run, 120, monkeypatch)
+        assert watch.overview(run)["stage"]["text"].startswith(
+            "Nothing has been heard of this training for 31 minutes."
+        )
