@@ -65,6 +65,7 @@ def build() -> Bar:
         buttons["paste"] = _button("paste")
         buttons["download"] = _button("download")
         gr.HTML('<span class="count" role="status"></span>', elem_id="changes", apply_default_css=False)
+        buttons["queue"] = gr.Button(say("bar.queue"), min_width=0, elem_id="add-to-queue")
         buttons["start"] = gr.Button(say("bar.start"), variant="primary", min_width=0, elem_id="start")
         buttons["anyway"] = gr.Button(elem_id="start-anyway", elem_classes="gone")
     with gr.Row(elem_id="save-as"):
@@ -103,7 +104,7 @@ def _choices(entries: Iterable[shelf.Entry]) -> list[tuple[str, str]]:
 def connect(bar: Bar, form: Form, tabs: Any) -> None:
     """Makes the bar's buttons work on `form`; Start shows the Run tab of `tabs`."""
     all_fields = form.inputs()
-    on = functools.partial(_on, bar, form)
+    on = functools.partial(wire, bar, form)
     filled = [*all_fields, bar.purpose]
     on(bar.buttons["load"].click, functools.partial(_load, form), [bar.chooser], filled)
     on(bar.buttons["upload"].upload, functools.partial(_upload, form), [bar.buttons["upload"]], [*filled, bar.chooser])
@@ -126,17 +127,20 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     ).then(None, None, None, js="() => atelier.opening('saving', '#save-title input, #save-title textarea')")
     bar.buttons["cancel"].click(None, None, None, js="() => atelier.closing('saving')")
     start = bar.buttons["start"]
-    # A rejection by the validator fires no event and ends what the click does, so the summary goes first.
-    start.click(
-        functools.partial(_summary, form), all_fields, bar.notice, show_progress="hidden", api_visibility="private"
-    )
+    say_faults_first(bar, form, start)
     for button, anyway in ((start, False), (bar.buttons["anyway"], True)):
         do = functools.partial(_start, form, anyway)
-        on(button.click, do, all_fields, [tabs], validator=functools.partial(_validate, form))
+        on(button.click, do, all_fields, [tabs], validator=functools.partial(validate, form))
     form.on_change([*plans.data_paths(), *plans.LENGTH], plans.line, bar.buttons["line"])
 
 
-def _on(
+def say_faults_first(bar: Bar, form: Form, button: Any) -> None:
+    """A rejection by a validator fires no event and ends what the click does, so the summary goes first."""
+    do = functools.partial(first_faults, form)
+    button.click(do, form.inputs(), bar.notice, show_progress="hidden", api_visibility="private")
+
+
+def wire(
     bar: Bar,
     form: Form,
     event: Callable[..., Any],
@@ -161,7 +165,7 @@ def _load(form: Form, key: str | None) -> list[Any]:
         job = document.job
     except Invalid as error:
         return [*[gr.skip()] * (len(form.widgets) + 1), notice("error", map(_plain, error.messages)), ""]
-    return [*form.fill(job), _about(document), _unknown(document.unknown), _order("loaded", preset=key)]
+    return [*form.fill(job), _about(document), _unknown(document.unknown), order("loaded", preset=key)]
 
 
 def _upload(form: Form, paths: list[str]) -> list[Any]:
@@ -189,7 +193,7 @@ def _bring_in(form: Form, files: list[tuple[str, bytes]]) -> list[Any]:
     except Invalid as error:
         return [*_unchanged(form), notice("error", map(_plain, error.messages)), ""]
     told = found.panel or _unknown(found.unknown)
-    return [*form.fill(found.job), _purpose(found.about), None, told, _order("loaded", preset=None)]
+    return [*form.fill(found.job), _purpose(found.about), None, told, order("loaded", preset=None)]
 
 
 def _unchanged(form: Form) -> list[Any]:
@@ -202,7 +206,7 @@ def _download(form: Form, *given: Any) -> list[Any]:
         job = form.job(given)
     except Invalid as error:
         return [summary(form, error.messages), ""]
-    return ["", _order("download", name=f"{job.output.name}.json", text=presets.dump(job, job.output.name))]
+    return ["", order("download", name=f"{job.output.name}.json", text=presets.dump(job, job.output.name))]
 
 
 def _save(form: Form, title: str, purpose: str, chosen: str | None, *given: Any) -> list[Any]:
@@ -214,7 +218,7 @@ def _save(form: Form, title: str, purpose: str, chosen: str | None, *given: Any)
         return [gr.skip(), gr.skip(), notice("error", [html.escape(say("presets.unsaved", reason=error))]), ""]
     chooser = gr.Dropdown(choices=_choices(shelf.entries()), value=entry.key)
     told = notice("good", [html.escape(say("presets.saved", title=entry.title, path=entry.path))])
-    return [chooser, _about(entry), told, _order("saved", preset=entry.key)]
+    return [chooser, _about(entry), told, order("saved", preset=entry.key)]
 
 
 def _proposal(chosen: str | None) -> tuple[str, str]:
@@ -274,11 +278,13 @@ def _faults(form: Form, given: Sequence[Any]) -> tuple[Message, ...]:
     return (*wrong, *(message for message in found if message.path not in named))
 
 
-def _validate(form: Form, *given: Any) -> list[Any]:
+def validate(form: Form, *given: Any) -> list[Any]:
+    """For Gradio's validation: every setting with all that keeps the job from being started."""
     return form.at_fields(_faults(form, given))
 
 
-def _summary(form: Form, *given: Any) -> str:
+def first_faults(form: Form, *given: Any) -> str:
+    """The same as a notice; "" where there is nothing."""
     faults = _faults(form, given)
     return summary(form, faults) if faults else ""
 
@@ -288,20 +294,24 @@ def _start(form: Form, anyway: bool, *given: Any) -> list[Any]:
     others = [] if anyway else jobs.under_way()
     if others:
         names = ", ".join(run.name for run in others)
-        button = f'<button type="button" data-press="start-anyway">{html.escape(say("bar.start_anyway"))}</button>'
-        return [gr.skip(), notice("warning", [button], say("bar.busy", names=names)), ""]
+        presses = {"add-to-queue": "bar.queue_instead", "start-anyway": "bar.start_anyway"}
+        lines = [
+            f'<button type="button" data-press="{name}">{html.escape(say(presses[name]))}</button>' for name in presses
+        ]
+        return [gr.skip(), notice("warning", lines, say("bar.busy", names=names)), ""]
     try:
         run = jobs.start(job)
     except OSError as error:
         message = say("bar.not_started", folder=job.output.folder, reason=error.strerror or error)
         return [gr.skip(), notice("error", [html.escape(message)]), ""]
-    return [gr.Tabs(selected="run"), "", _order("started", run=live.key_of(run))]
+    return [gr.Tabs(selected="run"), "", order("started", run=live.key_of(run))]
 
 
 # ---- what is told ----
 
 
-def _order(do: str, **values: Any) -> str:
+def order(do: str, **values: Any) -> str:
+    """What form.js is to do, as it reads it."""
     return json.dumps({"do": do, **values}, ensure_ascii=False)
 
 

@@ -8,6 +8,7 @@ window.atelier = (() => {
   let base = null;
   let last = {};
   let timer = 0;
+  let entry = "";
 
   const same = (one, other) => String(one ?? "") === String(other ?? "");
   const byPath = values => Object.fromEntries(facts.paths.map((path, i) => [path, values[i]]));
@@ -100,6 +101,8 @@ window.atelier = (() => {
     if (order.do === "loaded" || order.do === "saved") loaded(values);
     if (order.do === "saved") closing("saving");
     if (order.do === "loaded") closing("pasting");
+    if (order.row) opening(order.row, "#put-back");
+    if (order.do === "put_back") closing("editing");
     if (order.do === "download") download(order.name, order.text);
     if (order.do === "started") {
       try { sessionStorage.setItem("atelier.run", order.run); } catch { /* only a convenience */ }
@@ -118,7 +121,7 @@ window.atelier = (() => {
 
   /* A row under the bar that is only there while it is needed. */
   function opening(row, focused) {
-    for (const other of ["saving", "pasting"]) document.body.classList.toggle(other, other === row);
+    for (const other of ["saving", "pasting", "editing"]) document.body.classList.toggle(other, other === row);
     document.querySelector(focused)?.focus();
   }
 
@@ -178,6 +181,8 @@ window.atelier = (() => {
     if (jump) go(jump.dataset.go);
     const other = event.target.closest?.("[data-press]");
     if (other) press(other.dataset.press);
+    const tab = event.target.closest?.("[data-tab]");
+    if (tab) openTab(tab.dataset.tab);
     if (event.target.closest?.("[data-close-notice]")) event.target.closest(".notice")?.remove();
   }
 
@@ -188,6 +193,13 @@ window.atelier = (() => {
 
   return {
     opened, edited, changed, obey, opening, closing,
+    /* An entry of the queue comes into the form. */
+    editEntry(id) {
+      entry = id;
+      press("begin-editing");
+      window.scrollTo({top: 0});
+    },
+    entryToEdit: () => entry,
     draft: () => [JSON.stringify(stored())],
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
   };

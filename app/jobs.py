@@ -1,13 +1,19 @@
-"""Starts, stops and resumes trainings, each a process of its own that outlives this one."""
+"""Starts, queues and resumes trainings, each a process of its own that outlives this one."""
 
+import contextlib
+import subprocess
 import threading
 
 from app import places, watch
 from trainer.job.settings import Job
-from trainer.run import folder
+from trainer.job.trouble import Refused
+from trainer.run import folder, queue
 from trainer.run.folder import RunFolder
 from trainer.run.paths import with_whole_paths
-from trainer.run.process import begin_trainer
+from trainer.run.process import begin_trainer, begin_worker
+from trainer.run.queue import Entry
+
+WATCH_QUEUE_S = 10.0
 
 
 def start(job: Job) -> RunFolder:
@@ -25,6 +31,28 @@ def under_way() -> list[RunFolder]:
     return [run for run in places.runs() if watch.overview(run)["state"] in ("waiting", "running", "paused")]
 
 
+def queue_up(job: Job) -> Entry:
+    """Puts `job` at the end of the queue and sees that it is worked off. Raises Refused and OSError."""
+    entry = queue.add(job)
+    work()
+    return entry
+
+
+def work() -> None:
+    """Sees that there is a worker where the queue has something to do. Raises OSError."""
+    if queue.has_work() and not queue.is_worked():
+        _forget_when_it_ends(begin_worker())
+
+
+def keep_working(until: threading.Event) -> None:
+    """Does so from time to time: a worker may be killed, and a command line may add to the queue."""
+    while True:
+        with contextlib.suppress(OSError):
+            work()
+        if until.wait(WATCH_QUEUE_S):
+            return
+
+
 def resume(run: RunFolder) -> None:
     """Lets a paused, stopped or interrupted run go on. Raises OSError, and Busy when it is at work already."""
     if folder.is_alive(run):
@@ -33,9 +61,16 @@ def resume(run: RunFolder) -> None:
         raise folder.Busy(run.name)
     folder.forget_requests(run)
     _begin(run)
+    # Its entry in the queue, if it has one, is told of how it ends this time.
+    with contextlib.suppress(OSError, Refused):
+        if queue.resumed(run):
+            work()
 
 
 def _begin(run: RunFolder) -> None:
-    process = begin_trainer(run, {})
-    # Only so that the system can forget it when it ends.
-    threading.Thread(target=process.wait, daemon=True, name=f"reap {run.name}").start()
+    _forget_when_it_ends(begin_trainer(run, {}))
+
+
+def _forget_when_it_ends(process: "subprocess.Popen[bytes]") -> None:
+    # Only so that the system can do so.
+    threading.Thread(target=process.wait, daemon=True, name=f"reap {process.pid}").start()

@@ -8,13 +8,14 @@ import contextlib
 import functools
 import json
 import pathlib
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import fastapi
 import gradio as gr
 
-from app import bar, browse, guard, live, shelf, theme, thumbs
+from app import bar, browse, guard, jobs, live, queue_bar, queueing, shelf, theme, thumbs
 from app.door import Door
 from app.forms import Form
 from app.islands import island
@@ -34,7 +35,10 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        ended = threading.Event()
+        threading.Thread(target=jobs.keep_working, args=(ended,), daemon=True, name="queue").start()
         yield
+        ended.set()
         for end in form.ends:
             end()
 
@@ -42,6 +46,7 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
     app.add_middleware(guard.Guard, is_own=guard.is_reachable if door else guard.is_local, door=door)
     app.include_router(live.router)
     app.include_router(thumbs.router)
+    app.include_router(queueing.router)
     gr.mount_gradio_app(
         app,
         build(form),
@@ -62,6 +67,7 @@ def build(form: Form) -> gr.Blocks:
     """The page, with a widget for each setting in `form`."""
     with gr.Blocks(title=say("app.title"), analytics_enabled=False) as page:
         top = bar.build()
+        editing = queue_bar.build()
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for tab in TABS:
                 name = tab.TITLE.rpartition(".")[2]
@@ -70,6 +76,7 @@ def build(form: Form) -> gr.Blocks:
                     tab.build(form)
         island("file_browser", None, [browse.listing])
         bar.connect(top, form, tabs)
+        queue_bar.connect(editing, top, form, tabs)
         form.connect()
         _connect_draft(page, form, top)
     # A page that is mounted is never launched, and only in a launched one does Gradio refuse a path as an upload that

@@ -1,8 +1,8 @@
-"""The Run tab: all runs, and the chosen one live."""
+"""The Run tab: the queue, all runs, and the chosen one live."""
 
 from typing import Any
 
-from app import jobs, live
+from app import jobs, live, queueing
 from app.forms import Form
 from app.islands import island
 from app.words import say
@@ -14,6 +14,8 @@ TITLE = "tabs.run"
 
 def build(form: Form) -> None:
     """Lays out the tab."""
+    ask = [queueing.move, queueing.duplicate, queueing.remove, queueing.again, queueing.hold, queueing.go]
+    island("queue", None, ask)
     island("live_monitor", None, [stop, stop_after_epoch, pause, save, sample, resume])
 
 

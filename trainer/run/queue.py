@@ -7,6 +7,7 @@ when its holder ends, and is the writing or removing of one file, so that a kill
 import contextlib
 import json
 import math
+import os
 import pathlib
 import re
 import secrets
@@ -213,6 +214,18 @@ def _waiting(entry: Entry) -> Entry:
     """`entry` with another try before it."""
     anew = {"from_byte": written(entry), "interruptions": 0} if entry.state != "waiting" else {}
     return entry.but(state="waiting", reason="", advice="", ended_at=0.0, **anew)
+
+
+def resumed(run: RunFolder) -> bool:
+    """Takes note that somebody has let `run` go on; whether it is one of the queue's. Raises Refused and OSError."""
+    with changing():
+        path = os.path.realpath(run.path)
+        ended = [entry for entry in _order() if entry.state in ("failed", "stopped")]
+        for entry in (one for one in ended if one.run and os.path.realpath(one.run) == path):
+            again = _waiting(entry)
+            write(again.but(state="running", spoke_bytes=again.from_byte))
+            return True
+    return False
 
 
 def remove(entry_id: str) -> Entry:

@@ -201,12 +201,12 @@ def _free(devices: Sequence[Device], found: Sequence[Entry]) -> list[Device]:
     taken = {entry.device if entry.device in keys else keys[0] for entry in found if entry.state == "running"}
     if taken >= set(keys):
         return []
-    for run in _others(found):
+    for run in others(found):
         taken |= set(_held_by(run, devices))
     return [device for device in devices if device.key not in taken]
 
 
-def _others(found: Sequence[Entry]) -> Iterator[RunFolder]:
+def others(found: Sequence[Entry]) -> Iterator[RunFolder]:
     """The runs in the known output folders that are under way without the queue."""
     running = {os.path.realpath(entry.run) for entry in found if entry.state == "running"}
     ours = {os.path.realpath(entry.run) for entry in found if entry.run}

@@ -1,0 +1,79 @@
+"""Trainings are queued and worked off; a run that is let go on tells its entry in the queue."""
+
+import pathlib
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from app import jobs
+from trainer.job.fields import parse
+from trainer.run import folder, process, queue
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was begun: a worker or a trainer, neither of which does anything."""
+    found: list[str] = []
+
+    def stand_in(name: str) -> object:
+        def begin(*_: object) -> "subprocess.Popen[bytes]":
+            found.append(name)
+            return subprocess.Popen([sys.executable, "-S", "-c", ""])
+
+        return begin
+
+    for name in ("begin_worker", "begin_trainer"):
+        monkeypatch.setattr(jobs, name, stand_in(name))
+    return found
+
+
+def test_what_is_queued_gets_a_worker_but_never_a_second_one(begun: list[str]) -> None:
+    jobs.work()
+    assert begun == []
+    jobs.queue_up(parse({}))
+    assert begun == ["begin_worker"]
+    with folder.locked(queue.worker_lock(), 1):
+        jobs.queue_up(parse({}))
+    assert begun == ["begin_worker"]
+    queue.hold(True)
+    jobs.work()
+    assert begun == ["begin_worker"]
+
+
+def test_a_worker_that_was_killed_is_replaced(begun: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "WATCH_QUEUE_S", 0.01)
+    ended = threading.Event()
+    watcher = threading.Thread(target=jobs.keep_working, args=(ended,))
+    watcher.start()
+    queue.add(parse({}))
+    for _ in range(500):
+        if begun:
+            break
+        threading.Event().wait(0.01)
+    ended.set()
+    watcher.join()
+    assert begun[0] == "begin_worker"
+
+
+def test_a_run_that_is_let_go_on_is_looked_after_by_the_queue_again(begun: list[str], tmp_path: pathlib.Path) -> None:
+    entry = queue.add(parse({}))
+    run = folder.create(tmp_path / "outputs", "cat")
+    with queue.changing():
+        queue.write(entry.but(state="stopped", run=str(run.path)))
+    jobs.resume(run)
+    assert begun == ["begin_trainer", "begin_worker"]
+    assert queue.entries()[0].state == "running"
+
+
+def test_a_run_that_the_queue_does_not_know_is_only_resumed(begun: list[str], tmp_path: pathlib.Path) -> None:
+    jobs.resume(folder.create(tmp_path / "outputs", "cat"))
+    assert begun == ["begin_trainer"]
+    assert not queue.entries()
+
+
+def test_a_real_worker_ends_when_it_finds_nothing_to_do() -> None:
+    worker = process.begin_worker()
+    assert worker.wait(60) == 0
+    assert (queue.place() / "log.txt").read_text(encoding="utf-8") == "Nothing waits in the queue.\n"
