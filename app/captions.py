@@ -10,7 +10,7 @@ from trainer.dataset.caption_files import EXTENSIONS, caption_files
 from trainer.dataset.folders import listing, stem
 from trainer.dataset.pictures import EXTENSIONS as PICTURES
 from trainer.job.dataset_section import ENDING
-from trainer.run.folder import write_text
+from trainer.run.folder import forget_abandoned, write_text
 
 
 def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         target = caption_path(path, ending)
         below = [] if all_lines or not text else _lines(target)[1:]
+        forget_abandoned(target.parent)
         write_text(target, "\n".join([text, *below]) + "\n")
     except OSError as error:
         return {"ok": False, "message": say("captions.unsaved", reason=error.strerror or error)}

@@ -4,6 +4,7 @@ What is remembered is only what follows from the bytes of a file as it was: it i
 is never older than the file.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -37,7 +38,7 @@ def stamp(path: pathlib.Path) -> Stamp:
     """The stamp of a file now."""
     try:
         status = os.stat(path)
-    except FileNotFoundError:
+    except OSError:  # gone, or not to be read: of one run no other may suffer
         return Stamp(str(path))
     return Stamp(str(path), status.st_size, status.st_mtime_ns, status.st_ino)
 
@@ -85,9 +86,10 @@ def samples(path: pathlib.Path) -> Iterator[Event]:
     # The line that reaches beyond a block may be half written; one that has ended says that all before it have.
     while whole and b"\n" not in block(path, whole * WHOLE_BLOCK_BYTES - 1, look.size - whole * WHOLE_BLOCK_BYTES + 1):
         whole -= 1
-    for number in range(whole):
-        yield from _samples_of_block(look.path, look.node, number)
-    yield from _samples_between(look.path, whole * WHOLE_BLOCK_BYTES, look.size)
+    with contextlib.suppress(OSError):
+        for number in range(whole):
+            yield from _samples_of_block(look.path, look.node, number)
+        yield from _samples_between(look.path, whole * WHOLE_BLOCK_BYTES, look.size)
 
 
 @functools.lru_cache(maxsize=REMEMBERED_BLOCKS)
@@ -139,10 +141,10 @@ def _one_by_one(lines: Iterable[bytes]) -> Iterator[object]:
 
 
 def block(path: str | pathlib.Path, offset: int, size: int) -> bytes:
-    """`size` bytes of a file, fewer at its end; none of a missing one."""
+    """`size` bytes of a file, fewer at its end; none of one that is missing or cannot be read."""
     try:
         with open(path, "rb") as stream:
             stream.seek(offset)
             return stream.read(size)
-    except FileNotFoundError:
+    except OSError:
         return b""

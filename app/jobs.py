@@ -19,9 +19,11 @@ WATCH_QUEUE_S = 10.0
 def start(job: Job) -> RunFolder:
     """A new run of `job`, with its trainer under way. Raises OSError when the output folder cannot be written."""
     outputs = places.resolve_outputs(job.output.folder)
+    # First, for a run in a folder that is not remembered would be lost if this program were killed now.
+    outputs.mkdir(parents=True, exist_ok=True)
+    places.remember_output_folder(outputs)
     run = folder.create(outputs, job.output.name)
     folder.write_job(run, with_whole_paths(job, outputs), {})
-    places.remember_output_folder(outputs)
     _begin(run)
     return run
 

@@ -15,7 +15,7 @@ from typing import Any
 import fastapi
 import gradio as gr
 
-from app import bar, browse, guard, jobs, live, queue_bar, queueing, shelf, theme, thumbs
+from app import bar, browse, guard, jobs, live, places, queue_bar, queueing, shelf, theme, thumbs
 from app.door import Door
 from app.forms import Form
 from app.islands import island
@@ -23,6 +23,7 @@ from app.tabs import compare, dataset, model, run, samples, tools, training
 from app.words import say, say_all
 from trainer.job import fields
 from trainer.job.facts import ADAPTERS, FAMILIES
+from trainer.run.folder import forget_abandoned
 
 TABS = (model, dataset, training, samples, run, compare, tools)
 LARGEST_UPLOAD = "4mb"
@@ -35,6 +36,8 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+        for place in (places.home(), shelf.own_folder()):
+            forget_abandoned(place)
         ended = threading.Event()
         threading.Thread(target=jobs.keep_working, args=(ended,), daemon=True, name="queue").start()
         yield

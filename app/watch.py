@@ -180,14 +180,15 @@ def _ended(run: RunFolder, told: _Told, changed: float) -> State:
     end = ENDS.get(str(told.turn.get("kind", "")))
     if end is not None:
         return end
-    fresh = time.time() - changed < START_GRACE_S
+    fresh = abs(time.time() - changed) < START_GRACE_S
     return "waiting" if fresh and not told.turn and not run.lock.exists() else "interrupted"
 
 
 def _left_s(events: Sequence[Event], steps: int) -> float | None:
     """Seconds that `steps` more steps take, with what lies between epochs (samples, saving) at the rate seen so far.
 
-    Only neighbouring steps are timed, so a pause, a resume or a sleeping computer counts for nothing.
+    Only neighbouring steps are timed, by a clock that nobody sets, so a pause, a resume or a sleeping computer counts
+    for nothing.
     """
     paces, gaps = _paces(events)
     if not paces or steps <= 0:
@@ -209,7 +210,7 @@ def _paces(events: Sequence[Event]) -> tuple[list[float], list[float]]:
             between.add(event["kind"])
             continue
         steps = _whole(event.get("step")) - _whole(before.get("step"))
-        seconds = (_number(event.get("time")) or 0.0) - (_number(before.get("time")) or 0.0)
+        seconds = _between_s(before, event)
         if before and steps > 0 and seconds >= 0:
             if not between:
                 paces.append(seconds / steps)
@@ -217,6 +218,14 @@ def _paces(events: Sequence[Event]) -> tuple[list[float], list[float]]:
                 gaps.append(seconds)
         before, between = event, set()
     return paces, gaps
+
+
+def _between_s(one: Event, other: Event) -> float:
+    """Seconds from one event to another; negative for what only a clock that was set back can say."""
+    begun, ended = (_number(event.get("training_s")) for event in (one, other))
+    if begun is None or ended is None:  # of before that was told
+        begun, ended = (_number(event.get("time")) or 0.0 for event in (one, other))
+    return ended - begun
 
 
 def _rows(events: Iterable[Event]) -> tuple[list[list[Any]], int | None]:
@@ -297,26 +306,29 @@ def _epoch(started: Event, step: int) -> int:
 
 
 def _duration_s(events: Sequence[Event]) -> float | None:
-    spent = _number(_last(events, "finished").get("training_s"))
-    if spent is not None:
-        return spent
-    begun = _number(_last(events, "started").get("time"))
-    end = _number(events[-1].get("time")) if events else None
-    return None if begun is None or end is None else max(0.0, end - begun)
+    """Seconds of training, all its sittings together; what came after the last step is taken from the clock."""
+    told = next((event for event in reversed(events) if event["kind"] in ("started", "step", "finished")), None)
+    if told is None:
+        return None
+    if told["kind"] == "step" and told.get("training_s") is None:  # of before that was told
+        told = _last(events, "started")
+    spent = _number(told.get("training_s")) or 0.0
+    after = (_number(events[-1].get("time")) or 0.0) - (_number(told.get("time")) or 0.0)
+    return spent if told["kind"] == "finished" else spent + max(0.0, after)
 
 
 def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if entry.is_file()]
-    except FileNotFoundError:
+    except OSError:
         return []
 
 
 def _modified(path: pathlib.Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:
+    except OSError:
         return 0.0
 
 
@@ -333,7 +345,8 @@ def _last(events: Sequence[Event], kind: str) -> Event:
 
 
 def _age_s(event: Event) -> float:
-    return time.time() - (_number(event.get("time")) or 0.0)
+    # What a clock that was set back since makes of the future is just as long ago.
+    return abs(time.time() - (_number(event.get("time")) or 0.0))
 
 
 def _number(value: object) -> float | None:

@@ -16,6 +16,7 @@ from trainer.queue_verbs import add_queue
 from trainer.quiet import quieten
 from trainer.run import folder
 from trainer.run.folder import RunFolder
+from trainer.run.room import disk_trouble
 from trainer.terminal import Terminal
 from trainer.tools.arguments import add_tools
 from trainer.try_verb import add_try
@@ -113,7 +114,7 @@ def ask(here: RunFolder, what: folder.Request) -> int:
     try:
         folder.request(here, what)
     except OSError as error:
-        raise Trouble("disk", reason=error) from error
+        raise disk_trouble(error, here.path) from error
     print(say(f"cli_asked_{what}", run=here.path))
     return 0
 

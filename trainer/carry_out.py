@@ -33,6 +33,7 @@ from trainer.run.folder import (
     write_job,
 )
 from trainer.run.paths import with_whole_paths
+from trainer.run.room import disk_trouble
 
 Show = Callable[[events.Event], None]
 _PACKAGES = (
@@ -67,7 +68,7 @@ def carry_out(run: RunFolder, show: Show) -> int:
     except Busy:
         raise Trouble("run_busy", run=run.name) from None
     except OSError as error:  # of the lock, or of the log and the events, when a full disk takes no word of it either
-        raise Trouble("disk", reason=error) from error
+        raise disk_trouble(error, run.path) from error
 
 
 def is_first_process() -> bool:
@@ -234,7 +235,7 @@ def traced(run: RunFolder, error: Exception) -> Trouble:
     # A disk that takes no traceback may still take the sentence.
     with contextlib.suppress(OSError), run.log.open("a", encoding="utf-8") as stream:
         traceback.print_exception(error, file=stream)
-    return understood(error)
+    return disk_trouble(error, run.path) if isinstance(error, OSError) else understood(error)
 
 
 def understood(error: BaseException) -> Trouble:

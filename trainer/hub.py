@@ -9,7 +9,6 @@ import errno
 import hashlib
 import pathlib
 import re
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -35,6 +34,7 @@ from trainer.job.model_files import checkpoints, needed, needed_of_tokenizer, ne
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run.events import Stage
+from trainer.run.room import free_bytes, shown
 
 _LARGE_BYTES = 8 * 2**20
 _CHUNK_BYTES = 2**20
@@ -139,13 +139,9 @@ def _stage(name: HubName, state: _State) -> Stage:
     if state.plan is None:
         return Stage(text=say("hub_asking", repository=name.repository))
     size = sum(state.plan.files.values())
-    sizes = {"size": _shown(size), "all": _shown(state.plan.repository_bytes)}
+    sizes = {"size": shown(size), "all": shown(state.plan.repository_bytes)}
     text = say("hub_fetching", repository=name.repository, **sizes)
     return Stage(text=text, done=state.done_bytes // _MB, total=max(1, size // _MB))
-
-
-def _shown(size_bytes: int) -> str:
-    return f"{size_bytes / 10**9:.1f} GB" if size_bytes >= 10**8 else f"{size_bytes / _MB:.1f} MB"
 
 
 def _work(wanted: _Wanted, state: _State) -> None:
@@ -223,10 +219,9 @@ def _one_of_several(name: HubName, files: Mapping[str, int]) -> Trouble | None:
 def _check_space(plan: Plan) -> None:
     lacking = sum(size - _here(plan, file) for file, size in plan.files.items())
     folder = pathlib.Path(constants.HF_HUB_CACHE)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(folder)
     if lacking + _SPARE_BYTES > free:
-        raise Trouble("hub_disk", needed=_shown(lacking), free=_shown(free), folder=folder)
+        raise Trouble("hub_disk", needed=shown(lacking), free=shown(free), folder=folder)
 
 
 def _here(plan: Plan, file: str) -> int:

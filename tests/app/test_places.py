@@ -1,12 +1,16 @@
 """The folders that are remembered between two starts."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from app import places
 from trainer.job.settings import Job
 from trainer.run.folder import RunFolder, create, list_runs, write_job
+
+ROOT = str(pathlib.Path(__file__).parents[2])
 
 
 def test_the_default_output_folder_is_always_listed(tmp_path: pathlib.Path) -> None:
@@ -53,3 +57,21 @@ def test_the_word_outputs_is_the_default_folder(tmp_path: pathlib.Path) -> None:
     assert places.resolve_outputs("~/loras") == tmp_path / "user" / "loras"
     assert places.resolve_outputs("here") == tmp_path / "user" / "here"
     assert places.resolve_outputs("~nobody is called so/x") == tmp_path / "user" / "~nobody is called so" / "x"
+
+
+def test_two_programs_that_remember_folders_at_once_forget_none(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import pathlib, sys; sys.path.insert(0, sys.argv[3]); from app import places\n"
+        "for number in range(12): places.remember_output_folder(pathlib.Path(sys.argv[1], sys.argv[2] + str(number)))"
+    )
+    wanted = {tmp_path / f"{name}{number}" for name in "ab" for number in range(12)}
+    for path in wanted:
+        path.mkdir()
+    programs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name, ROOT]) for name in "ab"]
+    assert [program.wait() for program in programs] == [0, 0]
+    assert wanted <= set(places.output_folders())
+
+
+def test_a_memory_that_cannot_be_read_is_no_obstacle() -> None:
+    (places.home() / "places.json").mkdir()
+    assert len(places.output_folders()) == 1

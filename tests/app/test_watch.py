@@ -322,3 +322,55 @@ def test_what_is_slow_anyway_is_given_more_time(run: RunFolder, monkeypatch: pyt
         assert watch.overview(run)["stage"]["text"].startswith(
             "Nothing has been heard of this training for 31 minutes."
         )
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_before_a_trainer_has_come_leaves_a_run_to_be_resumed(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    age(run, jump_s, monkeypatch)
+    assert watch.overview(run)["state"] == "interrupted"
+    with folder.held(run):
+        assert watch.overview(run)["state"] == "waiting"
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_makes_no_ended_run_of_one_that_is_resumed(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    write(run, started(), events.Stopped(step=7, epoch=1, file=""))
+    age(run, jump_s, monkeypatch)
+    with folder.held(run):
+        assert watch.overview(run)["state"] == "waiting"
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_clock_that_jumps_changes_neither_time_left_nor_time_taken(run: RunFolder, jump_s: float) -> None:
+    def timed(number: int) -> events.Step:
+        at = 100.0 + number + (jump_s if number > 15 else 0)
+        return step(number, at).model_copy(update={"training_s": 500.0 + number})
+
+    first = started().model_copy(update={"training_s": 500.0})
+    write(run, first, *map(timed, range(1, 21)))
+    with folder.held(run):
+        found = watch.overview(run)
+    assert found["left_s"] == pytest.approx(20.0)
+    assert found["duration_s"] == pytest.approx(520.0)
+    write(run, events.Finished(time=0.0, step=40, file="", grid="", training_s=540.0))
+    assert watch.overview(run)["duration_s"] == 540.0
+
+
+def test_the_time_taken_of_a_run_of_before_it_was_told_is_that_of_its_last_sitting(run: RunFolder) -> None:
+    lines = [started(at=100.0), step(1, 130.0)]
+    with run.events.open("w") as stream:
+        stream.writelines(line.model_dump_json(exclude={"training_s"}) + "\n" for line in lines)
+    assert watch.overview(run)["duration_s"] == pytest.approx(30.0)
+
+
+def test_a_run_that_vanishes_or_may_not_be_read_is_shown_without_an_error(run: RunFolder) -> None:
+    for path in (run.events, run.log):
+        path.mkdir()
+    run.samples.rmdir()
+    run.samples.write_text("no folder")
+    found = [watch.overview(run), watch.updates(run, 0), watch.sample_table(run), watch.log_tail(run, 5)]
+    json.dumps(found, allow_nan=False)

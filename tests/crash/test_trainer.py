@@ -14,7 +14,7 @@ from trainer.job.words import say
 from trainer.run.folder import RunFolder
 
 KILLS = ("kill_before", "kill_half", "kill_after")
-ADVICE = ("disk_advice", "file_not_verified_advice", "run_unreadable_advice")
+ADVICE = ("disk_advice", "disk_full_advice", "file_not_verified_advice", "run_unreadable_advice")
 SIGKILL = -9
 SEED = 20
 
@@ -121,8 +121,9 @@ def test_a_disk_that_is_full_in_the_middle_of_the_state_is_said_to_be_full(ordea
     for nth in (1, 2, 12):
         ended = ordeal.meet(Fault("ENOSPC", "write", "state", nth, lasts=True))
         assert ended.status == 1
-        assert "No space left on device" in ended.said
-        assert say("disk_advice") in ended.said
+        assert "The disk is full" in ended.said
+        assert "state/resume.pt could not be written" in ended.said
+        assert say("disk_full_advice") in ended.said
     ordeal.finish()
 
 

@@ -63,12 +63,29 @@ class Learner:
 class Progress:
     """How far a training is: steps done, and the losses of the steps of an unfinished epoch.
 
-    With `owed`, what is due after this step (a file, samples) has not been made yet.
+    With `owed`, what is due after this step (a file, samples) has not been made yet. It has taken `training_s`.
     """
 
     step: int = 0
     losses: tuple[float, ...] = ()
     owed: bool = False
+    training_s: float = 0.0
+
+
+class Worked:
+    """How long a training has taken: its former sittings, `before_s`, and this one since it was made."""
+
+    def __init__(self, before_s: float) -> None:
+        self._began = time.monotonic() - before_s
+
+    def leave_out(self, seconds: float) -> None:
+        """These seconds just gone were a pause."""
+        self._began += seconds
+
+    @property
+    def seconds(self) -> float:
+        """Until now, to the millisecond."""
+        return round(time.monotonic() - self._began, 3)
 
 
 class Pace:
@@ -102,6 +119,7 @@ def save(run: RunFolder, learner: Learner, progress: Progress, job: Job) -> None
         "step": progress.step,
         "losses": list(progress.losses),
         "owed": progress.owed,
+        "training_s": progress.training_s,
         "tensors": {name: tensor.detach().cpu() for name, tensor in learner.injected.tensors().items()},
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
@@ -150,7 +168,8 @@ def load(run: RunFolder, learner: Learner, job: Job, warn: Callable[[str], None]
     changed = ""
     try:
         state = torch.load(run.state / _FILE, map_location="cpu", weights_only=True)
-        progress = Progress(state["step"], tuple(state["losses"]), state.get("owed", False))
+        done = {name: state[name] for name in ("owed", "training_s") if name in state}  # older states have neither
+        progress = Progress(state["step"], tuple(state["losses"]), **done)
         changed = differences(state.get("settings", {}), flatten(job))
         kind = _kind(learner.optimizer)
         if state.get("optimizer_kind", kind) != kind:

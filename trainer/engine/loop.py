@@ -43,7 +43,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
     """
     session, progress = begin(job, run, tell)
     place, steps, per_epoch = session.place, session.steps, session.per_epoch
-    step, losses, began = progress.step, list(progress.losses), time.monotonic()
+    step, losses = progress.step, list(progress.losses)
     if step == 0 and job.samples.baseline and place.is_main:
         session.sample(Moment(0, 0))
     moment = session.moment(step)
@@ -65,8 +65,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
 
             asked = (asked & {"stop_after_epoch"}) | session.listen()
             if "pause" in asked:
-                asked, waited_s = session.pause(moment, losses, asked)
-                began += waited_s
+                asked = session.pause(moment, losses, asked)
             stopping = "stop" in asked and moment.within > 0
             if not stopping:
                 losses = session.settle(moment, losses, asked)
@@ -87,7 +86,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
         session.save(Moment(moment.epoch, step), None)
     file = path.relative_to(run.path).as_posix()
     grid = draw_grid(run) if place.is_main else ""
-    tell(events.Finished(step=step, file=file, grid=grid, training_s=time.monotonic() - began))
+    tell(events.Finished(step=step, file=file, grid=grid, training_s=session.worked.seconds))
 
 
 def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) -> float:
@@ -152,6 +151,7 @@ class Session:
     steps: int
     per_epoch: int
     pace: checkpoint.Pace
+    worked: checkpoint.Worked
 
     def moment(self, step: int) -> Moment:
         """When it is after `step`; the last step ends its epoch wherever it is."""
@@ -162,7 +162,8 @@ class Session:
         """Saves what resume needs; all that was told before is on the disk by then."""
         with self.pace.saving():
             self.tell(events.Keeping(step=moment.step, epoch=moment.epoch))
-            checkpoint.save(self.run, self.learner, Progress(moment.step, tuple(losses), owed), self.job)
+            progress = Progress(moment.step, tuple(losses), owed, self.worked.seconds)
+            checkpoint.save(self.run, self.learner, progress, self.job)
 
     def listen(self) -> frozenset[Request]:
         """What was asked for since the last call, but for what cannot be done; each process has to call this."""
@@ -172,10 +173,8 @@ class Session:
             asked -= {"sample"}
         return asked
 
-    def pause(
-        self, moment: Moment, losses: Sequence[float], asked: frozenset[Request]
-    ) -> tuple[frozenset[Request], float]:
-        """Waits, with the state saved, and answers meanwhile; what is still to be done, and the seconds it took."""
+    def pause(self, moment: Moment, losses: Sequence[float], asked: frozenset[Request]) -> frozenset[Request]:
+        """Waits, with the state saved, and answers meanwhile; what is still to be done."""
         if self.place.is_main:
             self.keep_state(moment, losses, owed=True)
         self.tell(events.Paused(step=moment.step, epoch=moment.epoch))
@@ -186,9 +185,10 @@ class Session:
 
         # At the end of an epoch its own file and samples are still to come: what is asked for comes with them.
         left, waited_s = waited(self.listen, grant if moment.within else None)
+        self.worked.leave_out(waited_s)
         if "stop" not in left:
             self.tell(events.Resumed(step=moment.step, epoch=moment.epoch))
-        return (asked - {"pause"}) | left, waited_s
+        return (asked - {"pause"}) | left
 
     def settle(self, moment: Moment, losses: list[float], asked: frozenset[Request]) -> list[float]:
         """Makes what is due or asked for after a step, and ends its epoch; the losses of the epoch under way."""
@@ -266,7 +266,12 @@ class Session:
         rates = [part.learning_rate * factor * found for part in self.parts.components]
         text_rate = rates[1] if len(rates) > 1 else None
         return events.Step(
-            step=step, epoch=epoch, loss=loss, learning_rate=rates[0], text_encoder_learning_rate=text_rate
+            step=step,
+            epoch=epoch,
+            loss=loss,
+            learning_rate=rates[0],
+            text_encoder_learning_rate=text_rate,
+            training_s=self.worked.seconds,
         )
 
     def sample(self, moment: Moment) -> None:
@@ -330,11 +335,12 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
             pictures=plan.pictures,
             prompts=job.samples.prompts,
             device=place.label,
+            training_s=progress.training_s,
         )
     )
-    pace = checkpoint.Pace(job.output.save_state_every_minutes)
+    pace, worked = checkpoint.Pace(job.output.save_state_every_minutes), checkpoint.Worked(progress.training_s)
     return Session(
-        job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch, pace
+        job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch, pace, worked
     ), progress
 
 
@@ -372,6 +378,8 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
         tell(events.Stage(text=say("stage_captions"), done=done, total=total))
 
     supplies, broken = supply(job, found, encoder, run.path.parent / CACHE_FOLDER, pictures, captions)
+    if broken:
+        checked_plan(job, scan(job.dataset))  # which says it better where the folder has gone meanwhile
     for error in broken:
         if job.dataset.broken_pictures == "refuse":
             raise Trouble("picture_broken", reason=error)

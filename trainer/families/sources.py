@@ -1,6 +1,7 @@
 """Where the models of a CLIP diffusion family come from: the starter, a diffusers folder, a hub id or a single file."""
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ def load(model: Model, texts: Sequence[TextSource], dtype: torch.dtype = torch.f
     """
     logging.disable_progress_bar()  # it would count the tensors of a file
     base = describe(model.base, model.family)
+    if base.kind == "missing" and os.path.isabs(os.path.expanduser(model.base)):
+        raise Trouble("model_gone", base=model.base)
     if base.problem:
         raise Trouble("model_load", base=model.base, reason=base.problem, family=FAMILIES[model.family].label)
     if base.path is None:

@@ -22,7 +22,11 @@ class _Event(pydantic.BaseModel):
 
 
 class Started(_Event):
-    """The loop is about to begin (again, when `first_step` is above 0): all lengths are exact."""
+    """The loop is about to begin (again, when `first_step` is above 0): all lengths are exact.
+
+    `training_s` is how long the training has taken so far, all its sittings together and its pauses left out, by a
+    clock that goes on evenly.
+    """
 
     kind: Literal["started"] = "started"
     name: str
@@ -33,6 +37,7 @@ class Started(_Event):
     pictures: int
     prompts: list[str]
     device: str
+    training_s: float | None = None
 
 
 class Stage(_Event):
@@ -45,7 +50,10 @@ class Stage(_Event):
 
 
 class Step(_Event):
-    """One optimizer step: its mean loss and the learning rates used (the second one None where there is none)."""
+    """One optimizer step: its mean loss and the learning rates used (the second one None where there is none).
+
+    `training_s` is as in `Started`; `time` is by the clock on the wall, which may jump.
+    """
 
     kind: Literal["step"] = "step"
     step: int
@@ -53,6 +61,7 @@ class Step(_Event):
     loss: float
     learning_rate: float
     text_encoder_learning_rate: float | None = None
+    training_s: float | None = None
 
 
 class Epoch(_Event):
@@ -161,7 +170,10 @@ class Failed(_Event):
 
 
 class Finished(_Event):
-    """All steps done; `file` is the final LoRA and `grid` the picture of all samples ("" when there are none)."""
+    """All steps done; `file` is the final LoRA and `grid` the picture of all samples ("" when there are none).
+
+    `training_s` is as in `Started`.
+    """
 
     kind: Literal["finished"] = "finished"
     step: int

@@ -22,6 +22,7 @@ if os.name == "nt":
 else:
     import fcntl
 
+MAX_JOB_BYTES = 4 * 2**20
 """What lies behind is not read, so that a file that is no job cannot fill the memory."""
 
 Request = Literal["stop", "stop_after_epoch", "pause", "save", "sample"]
@@ -29,6 +30,10 @@ Request = Literal["stop", "stop_after_epoch", "pause", "save", "sample"]
 REQUESTS: tuple[Request, ...] = get_args(Request)
 # What a drive says, of another system or across a network, that cannot make a folder last; a failing one says EIO.
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
+_LOCK_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+_UNFINISHED = ".new"
+_ABANDONED_S = 600
+"""Nothing is written for so long beside its place but a state, and that one only by the trainer that holds the lock."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,10 +119,29 @@ def create(output_folder: pathlib.Path, name: str) -> RunFolder:
 
 
 def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
-    """Writes job.json: the resolved job, the versions of everything that matters and the time."""
-    about = {"created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "versions": dict(versions)}
+    """Writes job.json: the resolved job, the versions of everything that matters and when the run was begun.
+
+    That is also the time of the file, by which lists are ordered, and stays when a resumed run writes it again.
+    """
+    created = _created(run)
+    about = {"created": created.isoformat(timespec="milliseconds"), "versions": dict(versions)}
     text = json.dumps({**job.model_dump(mode="json"), "about": about}, indent=2, ensure_ascii=False) + "\n"
-    write_text(run.job, text)
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(text.encode())
+        stream.flush()
+        os.utime(stream.name, (created.timestamp(),) * 2)
+
+    write_whole(run.job, write)
+
+
+def _created(run: RunFolder) -> datetime.datetime:
+    """When `run` was begun, as its job.json says; now where there is none that says it."""
+    try:
+        created = datetime.datetime.fromisoformat(_job_file(run)["about"]["created"])
+        return created.astimezone(datetime.UTC)
+    except (OSError, ValueError, TypeError, LookupError, OverflowError):
+        return datetime.datetime.now(datetime.UTC)
 
 
 def read_job(run: RunFolder) -> Job:
@@ -130,6 +154,15 @@ def read_job(run: RunFolder) -> Job:
     if document.unknown:
         raise Invalid(document.unknown)
     return document.job
+
+
+def _job_file(run: RunFolder) -> Any:
+    """What job.json holds. Raises OSError and ValueError."""
+    try:
+        with run.job.open("rb") as stream:
+            return json.loads(stream.read(MAX_JOB_BYTES).decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
 
 
 def list_runs(output_folder: pathlib.Path) -> list[RunFolder]:
@@ -153,20 +186,24 @@ def _written_at(run: RunFolder) -> float:
 def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file so that at every instant, a power cut included, `path` is absent, the old or the new one, whole.
 
-    When it returns, the new one is there to stay. Raises OSError, and then the old one is.
+    When it returns, the new one is there to stay. Its folder is made anew where somebody has taken that away, but not
+    the one around it. Raises OSError that names the file, and then the old one is there.
     """
     # Several trainers may write one file of the cache at once, hence a name of its own; a short one, because the
     # name of the file may already be as long as a name can be.
-    beside = path.with_name(f".{uuid.uuid4().hex}.new")
+    beside = path.with_name(f".{uuid.uuid4().hex}{_UNFINISHED}")
     try:
+        path.parent.mkdir(exist_ok=True)
         with beside.open("wb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, os.fspath(beside), beside):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     sync_folder(path.parent)
 
@@ -198,8 +235,19 @@ def forget_unfinished(run: RunFolder) -> None:
     Raises OSError.
     """
     for place in (run.path, run.samples, run.weights, run.state):
-        for path in place.glob(".*.new"):
+        for path in place.glob(f".*{_UNFINISHED}"):
             path.unlink(missing_ok=True)
+
+
+def forget_abandoned(place: pathlib.Path) -> None:
+    """Takes away what kills have left in `place`, where several programs may write: what nobody can be writing still.
+
+    What cannot be taken away stays.
+    """
+    for path in place.glob(f".{'[0-9a-f]' * 32}{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            if abs(time.time() - path.stat().st_mtime) > _ABANDONED_S:
+                path.unlink()
 
 
 class Busy(RuntimeError):
@@ -208,7 +256,7 @@ class Busy(RuntimeError):
 
 @contextlib.contextmanager
 def held(run: RunFolder) -> Iterator[None]:
-    """Holds the run's lock, which the system frees when the process ends in whatever way. Raises Busy."""
+    """Holds the run's lock, which the system frees when the process ends in whatever way. Raises Busy and OSError."""
     # `is_alive` holds the lock for an instant while it looks, hence a little patience.
     with locked(run.lock, 0.5):
         yield
@@ -216,7 +264,8 @@ def held(run: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path, patience_s: float) -> Iterator[None]:
-    """Holds the lock file `path`, likewise. Raises Busy when another one does for longer than `patience_s`."""
+    """Holds the lock file `path`, likewise. Raises OSError, and Busy when another one does for longer than
+    `patience_s`."""
     until = time.monotonic() + patience_s
     with path.open("a+b") as stream:
         while not _try_lock(stream):
@@ -241,13 +290,16 @@ def is_locked(path: pathlib.Path) -> bool:
 
 
 def _try_lock(stream: IO[Any]) -> bool:
+    """Whether nobody else has it. Raises OSError on a drive that knows no locks."""
     try:
         if os.name == "nt":
             stream.seek(0)
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
         else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _LOCK_TAKEN:
+            raise
         return False
     return True
 

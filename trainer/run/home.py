@@ -3,12 +3,13 @@
 `LORA_ATELIER_HOME` and `LORA_ATELIER_OUTPUTS` (set by the GUI's `--home` and `--outputs`) replace the defaults.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import sys
 
-from trainer.run.folder import write_text
+from trainer.run.folder import Busy, locked, write_text
 
 MAX_REMEMBERED = 50
 
@@ -41,8 +42,13 @@ def output_folders() -> list[pathlib.Path]:
 def remember_output_folder(folder: pathlib.Path) -> None:
     """Makes `output_folders` list `folder` from now on, also after a restart."""
     wanted = folder.absolute()
-    folders = [wanted, *(known for known in _remembered() if known != wanted)]
-    write_text(_memory(), json.dumps({"output_folders": [str(known) for known in folders[:MAX_REMEMBERED]]}, indent=2))
+    home().mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        # A second program may be remembering another one. Where the drive knows no locks, there is mostly none.
+        with contextlib.suppress(Busy, OSError):
+            held.enter_context(locked(home() / "places.lock", 2.0))
+        folders = [wanted, *(known for known in _remembered() if known != wanted)][:MAX_REMEMBERED]
+        write_text(_memory(), json.dumps({"output_folders": [str(known) for known in folders]}, indent=2))
 
 
 def _memory() -> pathlib.Path:
@@ -52,7 +58,7 @@ def _memory() -> pathlib.Path:
 def _remembered() -> list[pathlib.Path]:
     try:
         data = json.loads(_memory().read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return []
     folders = data.get("output_folders", []) if isinstance(data, dict) else []
     return [pathlib.Path(folder) for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []

@@ -1,5 +1,6 @@
 """Run folders: never overwritten, locked while a trainer lives, asked through files."""
 
+import json
 import os
 import pathlib
 import stat
@@ -138,3 +139,38 @@ def test_a_written_file_and_its_name_reach_the_disk_in_that_order(
     monkeypatch.setattr(os, "replace", note_replace)
     folder.write_whole(path, lambda stream: stream.write(b"new"))
     assert seen == ["file", "rename", "folder"]
+
+
+def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: pathlib.Path) -> None:
+    def fail(stream: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space") as error:
+        folder.write_whole(tmp_path / "a", fail)
+    assert error.value.filename == str(tmp_path / "a")
+    (tmp_path / "taken" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory") as error:
+        folder.write_whole(tmp_path / "taken", lambda stream: None)
+    assert error.value.filename == str(tmp_path / "taken")
+
+
+def test_only_what_nobody_can_be_writing_any_more_is_forgotten(tmp_path: pathlib.Path) -> None:
+    old, new, own = tmp_path / f".{'a' * 32}.new", tmp_path / f".{'b' * 32}.new", tmp_path / ".mine.new"
+    for path in (old, new, own):
+        path.write_text("half")
+    for path in (old, own):
+        os.utime(path, (0, 0))
+    folder.forget_abandoned(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [new, own]
+
+
+def test_a_job_that_is_written_again_keeps_when_its_run_was_begun(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    folder.write_job(run, parse({}), {})
+    about = json.loads(run.job.read_text(encoding="utf-8"))["about"]
+    about["created"] = "2026-01-02T03:04:05+00:00"
+    run.job.write_text(json.dumps({"about": about}), encoding="utf-8")
+    folder.write_job(run, parse({}), {"torch": "3"})
+    again = json.loads(run.job.read_text(encoding="utf-8"))["about"]
+    assert again == {"created": "2026-01-02T03:04:05.000+00:00", "versions": {"torch": "3"}}
+    assert run.job.stat().st_mtime == 1767323045
