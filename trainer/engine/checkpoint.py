@@ -5,10 +5,11 @@ Everything else, noise and order included, follows from the job and the step's n
 
 import contextlib
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -126,8 +127,12 @@ def save(run: RunFolder, learner: Learner, progress: Progress, job: Job) -> None
         "settings": flatten(job),
         "optimizer_kind": _kind(learner.optimizer),
     }
+    write_whole(run.state / _FILE, functools.partial(_write, state))
+
+
+def _write(state: Mapping[str, Any], stream: IO[bytes]) -> None:
     try:
-        write_whole(run.state / _FILE, lambda stream: torch.save(state, stream))
+        torch.save(state, stream)
     except RuntimeError as error:
         # When the disk takes no more, torch tells of its own confusion about it.
         if isinstance(error.__context__, OSError):
