@@ -307,11 +307,10 @@ def _epoch(started: Event, step: int) -> int:
 
 def _duration_s(events: Sequence[Event]) -> float | None:
     """Seconds of training, all its sittings together; what came after the last step is taken from the clock."""
-    told = next((event for event in reversed(events) if event["kind"] in ("started", "step", "finished")), None)
-    if told is None:
+    told = next((event for event in reversed(events) if _number(event.get("training_s")) is not None), {})
+    told = told or _last(events, "started")  # of before that was told
+    if not told:
         return None
-    if told["kind"] == "step" and told.get("training_s") is None:  # of before that was told
-        told = _last(events, "started")
     spent = _number(told.get("training_s")) or 0.0
     after = (_number(events[-1].get("time")) or 0.0) - (_number(told.get("time")) or 0.0)
     return spent if told["kind"] == "finished" else spent + max(0.0, after)
