@@ -53,9 +53,14 @@ stage() {
   if [ "$status" -ne 0 ]; then
     printf ' failed after %d s\n\n' $((SECONDS - began))
     tail -n 20 "$log"
-    fail "$(advice)"
+    fail "$(advice)$(see_the_doctor)"
   fi
   printf ' %d s\n' $((SECONDS - began))
+}
+
+# see_the_doctor: a sentence on the one who looks at this machine, once there is a Python for him.
+see_the_doctor() {
+  [ ! -x "$venv/bin/python" ] || printf '\nWhat is wrong on this machine, and what to do, says: %s -m trainer.doctor' "$venv/bin/python"
 }
 
 # advice: one sentence on what to do about the end of the log.
@@ -180,7 +185,7 @@ detect_machine() {
 
 check_nvidia() {
   "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' >>"$log" 2>&1 </dev/null && return
-  echo "  The NVIDIA driver is too old for PyTorch: update it to 580 or newer; until then training uses the processor."
+  echo "  The NVIDIA driver is too old for PyTorch: update it to 580 or newer; until then training uses the processor.$(see_the_doctor)"
 }
 
 # The folder counts because an installed copy remembers where it lies.

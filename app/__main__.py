@@ -17,7 +17,10 @@ SHORTEST_PASSWORD = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 1 when the training of `--quickstart --exit` failed, 130 when it was not waited for."""
+    """The exit status: 0, or 1 when the training of `--quickstart --exit` failed, 130 when it was not waited for.
+
+    1 also when a package that the page needs cannot be loaded.
+    """
     options = parser().parse_args(arguments)
     if options.exit and not options.quickstart:
         parser().error(say("cli.exit_alone"))
@@ -25,10 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(say("cli.password_alone"))
     set_environment(options)
     password = given_password(options.password_file) if options.listen else ""
-    quickstart = importlib.import_module("app.quickstart")
-    under_way = quickstart.start() if options.quickstart else None
-    # Only now, since gradio reads the environment when it is imported; and --help need not wait for it.
-    server = importlib.import_module("app.server")
+    try:
+        quickstart = importlib.import_module("app.quickstart")
+        under_way = quickstart.start() if options.quickstart else None
+        # Only now, since gradio reads the environment when it is imported; and --help need not wait for it.
+        server = importlib.import_module("app.server")
+    except ImportError as error:
+        print(say("cli.broken", reason=error, python=sys.executable), file=sys.stderr)
+        return 1
     return int(
         server.serve(
             options.port,

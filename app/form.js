@@ -46,6 +46,7 @@ window.atelier = (() => {
     last = {};
     show(now, false);
     document.body.dataset.ready = "1";
+    addressed();
   }
 
   function loaded(values) {
@@ -146,6 +147,13 @@ window.atelier = (() => {
     });
   }
 
+  /* The doctor is asked in its tool, which may not have been shown yet: what is wanted is kept until it is there. */
+  function doctor() {
+    window.ATELIER.doctor = true;
+    openTab("tools");
+    window.dispatchEvent(new CustomEvent("atelier:doctor"));
+  }
+
   async function appears(id) {
     for (let tries = 0; tries < 60; tries++) {
       const element = document.getElementById(id);
@@ -183,16 +191,25 @@ window.atelier = (() => {
     if (other) press(other.dataset.press);
     const tab = event.target.closest?.("[data-tab]");
     if (tab) openTab(tab.dataset.tab);
+    if (event.target.closest?.("[data-doctor]")) doctor();
     if (event.target.closest?.("[data-close-notice]")) event.target.closest(".notice")?.remove();
   }
 
+  function addressed() {
+    if (location.hash !== "#doctor") return;
+    // Taken out again, so that the same link works twice.
+    history.replaceState(null, "", location.pathname + location.search);
+    doctor();
+  }
+
+  window.addEventListener("hashchange", addressed);
   for (const kind of ["input", "change", "focusout"]) document.addEventListener(kind, soon, true);
   document.addEventListener("keydown", arrows);
   document.addEventListener("click", clicked);
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, changed, obey, opening, closing,
+    opened, edited, changed, doctor, obey, opening, closing,
     /* An entry of the queue comes into the form. */
     editEntry(id) {
       entry = id;

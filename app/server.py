@@ -17,6 +17,8 @@ import uvicorn
 from app.door import Door
 from app.main import create_app
 from app.words import say
+from trainer.run import presence
+from trainer.run.home import home
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 100
@@ -55,7 +57,7 @@ def serve(
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
     if under_way is not None and then_exit:
         under_way.add_done_callback(lambda _: setattr(server, "should_exit", True))
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), presence.present(home(), number):
         server.run(sockets=[listening])
     if under_way is not None and then_exit:
         return under_way.result() if under_way.done() else 130

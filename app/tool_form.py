@@ -12,7 +12,7 @@ from app.browse import is_text
 from app.words import say
 from trainer.job.model_files import PICKLES
 
-TOOLS = ("inspect", "convert", "merge", "resize", "extract")
+TOOLS = ("inspect", "convert", "merge", "resize", "extract", "doctor")
 ENDING = ".safetensors"
 OUT = "the new file"
 """Stands for the new file's path until that is known: what is wrong with the other fields is said first."""
@@ -32,7 +32,10 @@ class Wrong(ValueError):
 
 
 def arguments(tool: str, values: Values) -> tuple[list[str], pathlib.Path | None]:
-    """The words after `python -m trainer`, and the file that will be written; None for inspect. Raises Wrong."""
+    """The words after `python -m trainer`, and the file that will be written, None where none is. Raises Wrong."""
+    if tool == "doctor":
+        folders = ["--home", str(places.home()), "--outputs", str(places.default_outputs())]
+        return [tool, "--json", *folders, *([] if values.get("network") == "on" else ["--no-network"])], None
     if tool == "inspect":
         return [tool, str(_file(values, "file")), "--json"], None
     made = {"convert": _convert, "merge": _merge, "resize": _resize, "extract": _extract}[tool](values)
@@ -140,7 +143,7 @@ def proposal(tool: str, values: Values) -> str:
     chosen = stems.get(tool, [_text(values, "file")])
     if tool == "merge" and _text(values, "checkpoint"):
         chosen = [_text(values, "checkpoint"), *chosen]
-    if tool == "inspect" or not chosen or not chosen[0]:
+    if tool in ("inspect", "doctor") or not chosen or not chosen[0]:
         return ""
     if tool == "convert" and _path(chosen[0]).suffix.lower() in PICKLES:
         return str(_free(_path(chosen[0]).parent, _path(chosen[0]).stem))

@@ -30,6 +30,7 @@ class Task:
     """One call of a tool. `folder` holds what it prints: files, never pipes, since nobody need be there to read."""
 
     name: str
+    tool: str
     folder: pathlib.Path
     out: pathlib.Path | None
     process: "subprocess.Popen[bytes]"
@@ -76,8 +77,8 @@ class Bench:
             return {"state": "none", "version": ""}
         status = task.process.poll()
         if status is None:
-            count = tool_results.progress(task.printed("stdout"))
-            return {"state": "cancelling" if task.cancelled else "running", "version": "", **count}
+            so_far = _so_far(task)
+            return {"state": "cancelling" if task.cancelled else "running", "version": "", **so_far}
         if task.name == known:
             return {"state": "same", "version": known}
         return {"version": task.name, **_ended(task, status)}
@@ -107,10 +108,12 @@ class Bench:
 
 def _started(words: Sequence[str], out: pathlib.Path | None) -> Task:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lora-atelier-"))
-    picture = [] if out else ["--picture", str(folder / PICTURE)]
+    picture = ["--picture", str(folder / PICTURE)] if words[0] == "inspect" else []
+    # By itself, the doctor starts where the rest of the trainer cannot.
+    verb = ["trainer.doctor", *words[1:]] if words[0] == "doctor" else ["trainer", *words]
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trainer", *words, *picture],
+            [sys.executable, "-m", *verb, *picture],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -118,15 +121,23 @@ def _started(words: Sequence[str], out: pathlib.Path | None) -> Task:
             env=environment(os.environ),
             **apart(),
         )
-    return Task(uuid.uuid4().hex, folder, out, process)
+    return Task(uuid.uuid4().hex, words[0], folder, out, process)
+
+
+def _so_far(task: Task) -> dict[str, Any]:
+    """What a running call tells: how far it is, or what the doctor has found."""
+    printed = task.printed("stdout")
+    return {"examined": tool_results.examined(printed)} if task.tool == "doctor" else tool_results.progress(printed)
 
 
 def _ended(task: Task, status: int) -> dict[str, Any]:
-    """How a call has ended, by its exit status: 0 done, 2 refused."""
+    """How a call has ended, by its exit status: 0 done, 2 refused; for the doctor 1 too is done."""
     if status != 0 and task.cancelled:
         whole = task.out is not None and task.out.exists()
         return {"state": "cancelled", "text": say("tools.cancelled_late" if whole else "tools.cancelled")}
     try:
+        if task.tool == "doctor" and status in (0, 1) and (found := tool_results.examined(task.printed("stdout"))):
+            return {"state": "done", "examined": found}
         if status == 0 and task.out is None:
             return {"state": "done", "report": tool_results.report(task.printed("stdout"))}
         if status == 0 and task.out is not None:

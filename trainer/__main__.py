@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from trainer.carry_out import carry_out, is_first_process, new_run
 from trainer.check import plan_lines, read_job_file, wrong_with
+from trainer.doctor.command import add_doctor
 from trainer.import_kohya import import_file
 from trainer.job.fields import Invalid, settings_table
 from trainer.job.trouble import Refused, Trouble
@@ -161,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     add_try(verbs)
     add_queue(verbs)
     add_tools(verbs)
+    add_doctor(verbs)
     return top
 
 

@@ -132,7 +132,8 @@ export class ToolForm {
   fill(values) {
     for (const [name, value] of Object.entries(values)) {
       const field = this.form.elements.namedItem(name);
-      if (field && typeof value === "string") field.value = value;
+      if (field?.type === "checkbox") field.checked = value === "on";
+      else if (field && typeof value === "string") field.value = value;
     }
     if (this.rows && Array.isArray(values.files) && values.files.length) this.fillRows(values.files);
     this.applyChoices();

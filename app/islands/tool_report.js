@@ -1,5 +1,6 @@
 /** What has become of a tool: how far it is, what it wrote, what it found in a file, or why it refuses. */
 
+import { Examination } from "./examination.js";
 import { count, figure, make, megabytes, write } from "./page.js";
 
 const FOLDED_FROM = 60;
@@ -15,6 +16,7 @@ export class Report {
     this.work = make("div", { class: "work card", hidden: true }, make("p", {}, this.text, this.stop), this.progress);
     this.result = make("div", { class: "result" });
     this.root = make("div", { class: "report" }, this.work, this.result);
+    this.examination = new Examination(say);
   }
 
   /** A new call takes the place of what was shown. */
@@ -41,7 +43,8 @@ export class Report {
     if (active) this.working(news);
     else this.work.hidden = true;
     if (active || news.state === "none") {
-      if (this.result.childElementCount) this.result.replaceChildren();
+      const found = news.examined ? [this.examination.show(news.examined, true)] : [];
+      if (found.length || this.result.childElementCount) this.result.replaceChildren(...found);
       this.version = "";
       return false;
     }
@@ -50,10 +53,10 @@ export class Report {
     return true;
   }
 
-  working({ state, done, total, unit }) {
+  working({ state, done, total, unit, examined }) {
     this.work.hidden = false;
     const counted = total > 0 && state === "running";
-    const words = state === "cancelling" ? this.say("cancelling") : counted ? this.say("counted", { done: count(done), total: count(total), unit }) : this.say("starting");
+    const words = state === "cancelling" ? this.say("cancelling") : examined ? this.say("doctor_looking") : counted ? this.say("counted", { done: count(done), total: count(total), unit }) : this.say("starting");
     write(this.text, words);
     this.stop.disabled = state === "cancelling";
     this.progress.classList.toggle("waiting", !counted);
@@ -63,6 +66,7 @@ export class Report {
   }
 
   ended(news) {
+    if (news.examined) return [this.examination.show(news.examined, false)];
     if (news.report) return this.contents(news.report);
     if (news.state === "done") return [this.written(news)];
     const kind = news.state === "cancelled" ? "neutral" : "bad";

@@ -19,7 +19,7 @@ Promise.all([part("page"), part("tool_form"), part("tool_report")]).then(([page,
     const tool = section.dataset.tool;
     const form = new ToolForm(section, say, () => runFiles, edited);
     const report = new Report(say, () => server.cancel({ tool }).then(follow), inspect, () => server.picture({}));
-    const run = page.make("button", { type: "submit", class: "run", text: say(tool) });
+    const run = page.make("button", { type: "submit", class: "run", text: say(tool === "doctor" ? "doctor_begin" : tool) });
     form.form.append(page.make("div", { class: "go whole" }, run));
     form.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -48,6 +48,16 @@ Promise.all([part("page"), part("tool_form"), part("tool_report")]).then(([page,
     choose("inspect");
     begin("inspect");
     element.scrollIntoView({ block: "start" });
+  }
+
+  /** The doctor was called from elsewhere on the page: it looks at once, unless it does so already. */
+  async function called() {
+    if (!window.ATELIER.doctor) return;
+    window.ATELIER.doctor = false;
+    choose("doctor");
+    element.scrollIntoView({ block: "start" });
+    const { state } = await server.state({ tool: "doctor", known: "" });
+    if (!["running", "cancelling"].includes(state)) begin("doctor");
   }
 
   /* ---- what is asked ---- */
@@ -124,5 +134,7 @@ Promise.all([part("page"), part("tool_form"), part("tool_report")]).then(([page,
   const follow = page.follow(element.querySelector(".bench"), turn, (lost) => {
     element.querySelector(".lost").hidden = !lost;
   });
+  window.addEventListener("atelier:doctor", called);
   choose(recall());
+  called();
 });

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app import places
 from app.tool_form import MAX_NAME_BYTES, Wrong, arguments, proposal, run_files
 from app.words import say
 from trainer.__main__ import parser
@@ -19,6 +20,15 @@ def options(tool: str, values: dict[str, Any]) -> dict[str, Any]:
     """What the tool's own command line reads from it."""
     words, _ = arguments(tool, values)
     return vars(parser().parse_args(words))
+
+
+@pytest.mark.parametrize(("values", "asks"), [({}, False), ({"network": "on"}, True)])
+def test_the_doctor_looks_where_the_page_lives_and_at_the_network_only_when_asked(
+    values: dict[str, Any], asks: bool
+) -> None:
+    found = options("doctor", values)
+    assert (found["json"], found["no_network"]) == (True, not asks)
+    assert (found["home"], found["outputs"]) == (places.home(), places.default_outputs())
 
 
 @pytest.mark.parametrize(

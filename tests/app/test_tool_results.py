@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.tool_results import MAX_METADATA, MAX_VALUE_CHARACTERS, progress, refusal, report, sentences
+from app.tool_results import MAX_METADATA, MAX_VALUE_CHARACTERS, examined, progress, refusal, report, sentences
 from trainer.job.words import say
 
 
@@ -29,6 +29,11 @@ def test_a_refusal_is_its_sentence() -> None:
     assert refusal("usage: …\npython -m trainer resize: error: argument --rank: 0 is no rank\n") == "0 is no rank"
     assert refusal("Traceback (most recent call last):\nValueError: x") == ""
     assert refusal("") == ""
+
+
+def test_the_doctors_lines_are_shown_once_they_are_whole() -> None:
+    assert examined('{"ok": "yes"}\n{"ok": "no"}\n{"ok": "no') == [{"ok": "yes"}, {"ok": "no"}]
+    assert examined("") == []
 
 
 def test_metadata_are_cut_to_what_a_page_can_show() -> None:

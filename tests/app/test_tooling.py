@@ -85,6 +85,27 @@ def test_one_that_does_not_listen_is_killed(
     assert ended(bench, "inspect")["state"] == "cancelled"
 
 
+def test_the_doctors_lines_are_told_while_he_looks_and_something_wrong_is_no_failure(
+    bench: Bench, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = tmp_path / "go"
+    code = f"""
+import json, pathlib, time
+print(json.dumps({{"ok": "yes"}}), flush=True)
+while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)
+print(json.dumps({{"ok": "no"}}))
+raise SystemExit(1)
+"""
+    waiting(monkeypatch, code)
+    assert bench.begin("doctor", {})["problem"] == ""
+    while not (state := bench.state("doctor", "")).get("examined"):
+        time.sleep(0.02)
+    assert (state["state"], state["examined"]) == ("running", [{"ok": "yes"}])
+    go.touch()
+    state = ended(bench, "doctor")
+    assert (state["state"], state["examined"]) == ("done", [{"ok": "yes"}, {"ok": "no"}])
+
+
 def test_a_crash_is_told_with_its_last_words(
     bench: Bench, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
