@@ -184,6 +184,15 @@ window.atelier = (() => {
     part.querySelector(".none").hidden = hidden.length < here.length;
   }
 
+  /** Puts a value into the field of a setting, as if it had been typed. */
+  function type(path, value) {
+    const input = document.getElementById(idOf(path))?.querySelector("input, textarea");
+    if (!input) return;
+    input.value = value;
+    input.dispatchEvent(new Event("input", {bubbles: true}));
+    go(path);
+  }
+
   function clicked(event) {
     const jump = event.target.closest?.("[data-go]");
     if (jump) go(jump.dataset.go);
@@ -218,6 +227,7 @@ window.atelier = (() => {
     },
     entryToEdit: () => entry,
     draft: () => [JSON.stringify(stored())],
+    type,
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
   };
 })();

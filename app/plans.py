@@ -13,6 +13,7 @@ from app.forms import Values
 from app.words import say
 from trainer.dataset import folders
 from trainer.dataset.plan import Plan, make_plan
+from trainer.dataset.problems import Problem
 from trainer.dataset.scan import Picture, Scan, Subset, scan
 from trainer.job import fields
 from trainer.job.fields import Invalid, Message
@@ -117,7 +118,7 @@ def view(values: Values) -> tuple[str, str]:
     overview = {
         "subsets": [_subset(subset) for subset in found.subsets],
         "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
-        "problems": [{"level": p.level, "text": p.text, "advice": p.advice} for p in plan.problems],
+        "problems": [_problem(problem) for problem in plan.problems],
     }
     grid = {"folders": directories, "pictures": pictures[:MOST_PICTURES], "all_lines": job.dataset.wildcards}
     grid["ending"] = job.dataset.caption_extension
@@ -128,6 +129,12 @@ def _text(value: Any) -> str:
     """`value` as JSON with a ? for what is no Unicode: on Linux a file name may be any bytes."""
     # What is shown is set as text all the same, but Gradio warns of every "<script>" that it is given.
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").encode("utf-8", "replace").decode()
+
+
+def _problem(found: Problem) -> Mapping[str, str]:
+    """What is wrong, and the setting and value of a button that mends it."""
+    mend = {"setting": found.setting, "mend": found.mend} if found.mend else {}
+    return {"level": found.level, "text": found.text, "advice": found.advice, **mend}
 
 
 def _subset(subset: Subset) -> Mapping[str, Any]:

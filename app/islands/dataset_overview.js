@@ -17,7 +17,9 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   function problem(found) {
-    return make("li", {class: found.level}, make("strong", {text: found.text}), make("p", {text: found.advice}));
+    const mend = () => window.atelier.type(found.setting, found.mend);
+    const button = found.mend ? [make("button", {type: "button", text: say("mend"), on: {click: mend}})] : [];
+    return make("li", {class: found.level}, make("strong", {text: found.text}), make("p", {text: found.advice}), ...button);
   }
 
   function table(subsets) {

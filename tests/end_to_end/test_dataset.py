@@ -113,6 +113,20 @@ def test_a_caption_is_kept_when_the_next_picture_is_shown(ui: Page, pictures: pa
     ui.keyboard.press("Escape")
 
 
+def test_one_click_chooses_the_folder_that_was_meant(ui: Page, playground: pathlib.Path) -> None:
+    meant = playground / "project" / "img"
+    (meant / "5_cat").mkdir(parents=True)
+    Image.new("RGB", (512, 512), "orange").save(meant / "5_cat" / "1.png")
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(meant.parent))
+    problem = ui.locator("#dataset-overview .problems li.error")
+    expect(problem).to_contain_text(f"Choose {meant} as the pictures folder")
+    problem.locator("button").click()
+    expect(ui.locator("#f-dataset-folder input")).to_have_value(str(meant))
+    expect(ui.locator("#dataset-grid .tile")).to_have_count(1)
+    expect(problem).to_have_count(0)
+
+
 def test_problems_say_what_to_do_and_an_empty_folder_explains_itself(ui: Page, playground: pathlib.Path) -> None:
     (playground / "nothing").mkdir()
     open_tab(ui, "dataset")

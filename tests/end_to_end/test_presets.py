@@ -32,6 +32,17 @@ def test_saved_presets_can_be_chosen_and_loaded_again(ui: Page, home: pathlib.Pa
     expect(ui.locator("#f-adapter-rank input")).to_have_value("24")
 
 
+def test_a_loaded_preset_replaces_all_that_was_set_before(ui: Page) -> None:
+    ui.fill("#f-adapter-rank input", "24")
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-trigger input", "mikan")
+    expect(ui.locator("#changes")).to_have_text("2 changes")
+    ui.click("#load-preset")
+    expect(ui.locator("#f-dataset-trigger input")).to_have_value("")
+    expect(ui.locator("#changes")).to_have_text("")
+    expect(ui.locator("#f-adapter-rank input")).not_to_have_value("24")
+
+
 def test_the_chosen_preset_is_still_chosen_after_reloads_and_changes(ui: Page, base_url: str) -> None:
     save_as(ui, "of today")
     expect(ui.locator(".notice.good")).to_be_visible()

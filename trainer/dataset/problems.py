@@ -16,7 +16,8 @@ LISTED = 10
 class Problem:
     """What is wrong and why (`text`), what to do (`advice`), the file or folder meant, and the setting to show it at.
 
-    With an error nothing can be trained; a warning says what is done instead.
+    `mend` is the value of that setting which the advice means, "" where it means none. With an error nothing can be
+    trained; a warning says what is done instead.
     """
 
     level: Level
@@ -24,6 +25,7 @@ class Problem:
     path: str
     advice: str
     setting: str = "dataset.folder"
+    mend: str = ""
 
     @property
     def sentence(self) -> str:

@@ -1,5 +1,6 @@
 """Warnings about a data set that can be read but may not train as its owner expects."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -48,14 +49,15 @@ def _resolution(job: Job) -> list[Problem]:
     resolution, step, smallest = settings.resolution, settings.bucket_step_px, settings.bucket_min_px
     side, _ = buckets.square(resolution, step)
     if side != resolution:
-        found.append(_warn("data_odd_resolution", "dataset.resolution", resolution=resolution, side=side, step=step))
+        values = {"resolution": resolution, "side": side, "step": step}
+        found.append(_mended(side, _warn("data_odd_resolution", "dataset.resolution", **values)))
     if settings.buckets and smallest > resolution:
-        path = "dataset.bucket_min_px"
-        found.append(_warn("data_only_square", path, smallest=smallest, resolution=resolution))
+        values = {"smallest": smallest, "resolution": resolution, "half": max(64, resolution // 2)}
+        found.append(_mended(values["half"], _warn("data_only_square", "dataset.bucket_min_px", **values)))
     family = FAMILIES[job.model.family]
     if job.model.base != "starter" and resolution * 2 <= family.native_px:
-        values = {"resolution": resolution, "family": family.label, "native": family.native_px}
-        found.append(_warn("data_low_resolution", "dataset.resolution", **values))
+        said = {"resolution": resolution, "family": family.label, "native": family.native_px}
+        found.append(_mended(family.native_px, _warn("data_low_resolution", "dataset.resolution", **said)))
     return found
 
 
@@ -89,6 +91,10 @@ def _unused(scan: Scan) -> list[Problem]:
     if 0 not in times:
         return []
     return [_warn("data_regularisation_unused", "dataset.regularisation_folder", count=times.count(0))]
+
+
+def _mended(value: int, found: Problem) -> Problem:
+    return dataclasses.replace(found, mend=str(value))
 
 
 def _warn(key: str, setting: str, **values: object) -> Problem:

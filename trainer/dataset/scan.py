@@ -1,5 +1,6 @@
 """What a pictures folder holds for training, and what is wrong with it."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -176,7 +177,7 @@ def _no_pictures(folder: pathlib.Path) -> Problem:
     deeper = folders.first_with_pictures(folder)
     if deeper is None:
         return problem("error", "data_no_pictures", folder)
-    return problem("error", "data_deeper", folder, inner=deeper)
+    return dataclasses.replace(problem("error", "data_deeper", folder, inner=deeper), mend=str(deeper))
 
 
 def _unreadable(folder: pathlib.Path, error: Exception) -> Problem:

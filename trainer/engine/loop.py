@@ -19,7 +19,7 @@ from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
 from trainer.engine.groups import groups
 from trainer.engine.metadata import About, metadata, optimizer_name
-from trainer.engine.receipt import largest_error
+from trainer.engine.receipt import changes_nothing, largest_error
 from trainer.engine.sampling import Moment, draw_samples
 from trainer.engine.thumbnail import thumbnail
 from trainer.engine.wishes import waited, wishes
@@ -252,6 +252,8 @@ class Session:
             layout = layouts.layout(self.job.model.family)
             size = kohya.write(path, injected.layers, self.job.output.save_precision, about, layout)
             proof = {"verified": True, "largest_relative_error": largest_error(path, injected)}
+        if ending is None and changes_nothing(path):
+            self.tell(events.Warned(text=say("learned_nothing")))
         file = path.relative_to(self.run.path).as_posix()
         self.tell(events.Saved(file=file, epoch=moment.epoch, step=moment.step, size_bytes=size, **proof))
         return file

@@ -44,6 +44,12 @@ def largest_error(path: pathlib.Path, injected: Injected) -> float:
     return largest
 
 
+def changes_nothing(path: pathlib.Path) -> bool:
+    """Whether a LoRA file leaves a model as it is, because nothing was learned that its precision can hold."""
+    layers = open_lora(path).layers.values()
+    return not any(layer.is_dora or bool(layer.delta().any()) for layer in layers)
+
+
 def _error(live: Layer, stored: LoraLayer, precision: torch.dtype) -> tuple[float, float]:
     """The relative error of one layer, and what is allowed; a layer that changes nothing has to change nothing."""
     learned = live.delta()

@@ -6,11 +6,12 @@ import pathlib
 import stat
 import subprocess
 import sys
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
-from trainer.job.fields import parse
+from trainer.job import presets
+from trainer.job.fields import Invalid, parse
 from trainer.run import folder
 from trainer.run.folder import Busy, RunFolder
 
@@ -174,3 +175,40 @@ def test_a_job_that_is_written_again_keeps_when_its_run_was_begun(tmp_path: path
     again = json.loads(run.job.read_text(encoding="utf-8"))["about"]
     assert again == {"created": "2026-01-02T03:04:05.000+00:00", "versions": {"torch": "3"}}
     assert run.job.stat().st_mtime == 1767323045
+
+
+def test_the_job_of_an_older_version_is_brought_to_todays(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renamed(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "adapter": {"rank": data["adapter"]["dim"]}}
+
+    monkeypatch.setattr(presets, "VERSION", 2)
+    monkeypatch.setattr(presets, "MIGRATIONS", {1: renamed})
+    run = folder.create(tmp_path, "cat")
+    older = {"version": 1, "adapter": {"dim": 7}, "about": {"created": "then"}}
+    run.job.write_text(json.dumps(older), encoding="utf-8")
+    assert folder.read_job(run).adapter.rank == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"version": 9}, r"written by a newer version of LoRA Atelier \(format 9, .*update the program"),
+        ({"adapter": {"rnk": 4}}, r"adapter\.rnk: there is no such setting; did you mean adapter\.rank\?"),
+        ({"adapter": {"rank": 0}}, "Rank: must be at least 1"),
+    ],
+)
+def test_a_job_that_cannot_be_followed_is_refused_by_its_words(
+    tmp_path: pathlib.Path, content: dict[str, Any], sentence: str
+) -> None:
+    run = folder.create(tmp_path, "cat")
+    run.job.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(Invalid, match=sentence):
+        folder.read_job(run)
+
+
+def test_the_job_of_before_a_setting_was_there_has_its_default(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    run.job.write_text(json.dumps({"version": 1, "adapter": {"rank": 4}}), encoding="utf-8")
+    assert folder.read_job(run) == parse({"adapter": {"rank": 4}})
