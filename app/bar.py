@@ -18,6 +18,7 @@ from trainer.job import base_model, fields, lora_files, presets, vae_files
 from trainer.job.fields import Invalid, Message
 from trainer.job.kohya_import.read import MAX_BYTES
 from trainer.job.settings import Job
+from trainer.run.folder import read_job
 
 UPLOADS = (".json", ".toml", ".txt", ".sh", ".bat", ".cmd", ".ps1")
 """What Kohya's users keep their settings and commands in; what a file is, its content says."""
@@ -68,6 +69,7 @@ def build() -> Bar:
         buttons["queue"] = gr.Button(say("bar.queue"), min_width=0, elem_id="add-to-queue")
         buttons["start"] = gr.Button(say("bar.start"), variant="primary", min_width=0, elem_id="start")
         buttons["anyway"] = gr.Button(elem_id="start-anyway", elem_classes="gone")
+        buttons["open"] = gr.Button(elem_id="open-run", elem_classes="gone")
     with gr.Row(elem_id="save-as"):
         title = gr.Textbox(label=say("presets.title"), max_lines=1, min_width=0, elem_id="save-title")
         purpose_text = gr.Textbox(label=say("presets.purpose"), max_lines=1, min_width=0, elem_id="save-purpose")
@@ -109,6 +111,8 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     on(bar.buttons["load"].click, functools.partial(_load, form), [bar.chooser], filled)
     on(bar.buttons["upload"].upload, functools.partial(_upload, form), [bar.buttons["upload"]], [*filled, bar.chooser])
     on(bar.buttons["take"].click, functools.partial(_paste, form), [bar.pasted], [*filled, bar.chooser])
+    opened = [*filled, bar.chooser]
+    on(bar.buttons["open"].click, functools.partial(_open, form), [bar.said], opened, js="() => atelier.wanted()")
     bar.buttons["paste"].click(None, None, None, js="() => atelier.opening('pasting', '#pasted textarea')")
     bar.buttons["leave"].click(None, None, None, js="() => atelier.closing('pasting')")
     on(bar.buttons["download"].click, functools.partial(_download, form), all_fields, [])
@@ -194,6 +198,20 @@ def _bring_in(form: Form, files: list[tuple[str, bytes]]) -> list[Any]:
         return [*_unchanged(form), notice("error", map(_plain, error.messages)), ""]
     told = found.panel or _unknown(found.unknown)
     return [*form.fill(found.job), _purpose(found.about), None, told, order("loaded", preset=None)]
+
+
+def _open(form: Form, wanted: str) -> list[Any]:
+    """Fills the form with the settings of a run, for a new one, and leads to one of them."""
+    asked = json.loads(wanted)
+    run = live.find(str(asked["run"]))
+    try:
+        job = read_job(run) if run else None
+    except (OSError, ValueError) as error:
+        return [*_unchanged(form), notice("error", [html.escape(say("run.unread", reason=error))]), ""]
+    if run is None or job is None:
+        return [*_unchanged(form), notice("error", [html.escape(say("run.gone"))]), ""]
+    told = notice("good", [html.escape(say("run.opened", name=run.name))])
+    return [*form.fill(job), _purpose(""), None, told, _order("loaded", preset=None, go=asked["path"])]
 
 
 def _unchanged(form: Form) -> list[Any]:

@@ -9,6 +9,7 @@ window.atelier = (() => {
   let last = {};
   let timer = 0;
   let entry = "";
+  let wanted = "";
 
   const same = (one, other) => String(one ?? "") === String(other ?? "");
   const byPath = values => Object.fromEntries(facts.paths.map((path, i) => [path, values[i]]));
@@ -100,6 +101,7 @@ window.atelier = (() => {
     const order = said ? JSON.parse(said) : {};
     if (order.preset !== undefined) facts.preset = order.preset;
     if (order.do === "loaded" || order.do === "saved") loaded(values);
+    if (order.go) go(order.go);
     if (order.do === "saved") closing("saving");
     if (order.do === "loaded") closing("pasting");
     if (order.row) opening(order.row, "#put-back");
@@ -110,6 +112,14 @@ window.atelier = (() => {
       window.dispatchEvent(new CustomEvent("atelier:started", {detail: {run: order.run}}));
       window.scrollTo({top: 0});
     }
+  }
+
+  /* The settings of a run into the form, and there to `path`; of the data set to `picture`. */
+  function openRun(key, path, picture) {
+    wanted = JSON.stringify({run: key, path});
+    window.atelier.picture = picture ?? "";
+    window.dispatchEvent(new CustomEvent("atelier:picture"));
+    press("open-run");
   }
 
   function download(name, text) {
@@ -218,7 +228,7 @@ window.atelier = (() => {
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, changed, doctor, obey, opening, closing,
+    opened, edited, changed, doctor, obey, opening, closing, openRun,
     /* An entry of the queue comes into the form. */
     editEntry(id) {
       entry = id;
@@ -226,6 +236,7 @@ window.atelier = (() => {
       window.scrollTo({top: 0});
     },
     entryToEdit: () => entry,
+    wanted: () => [wanted],
     draft: () => [JSON.stringify(stored())],
     type,
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),

@@ -7,13 +7,15 @@ import threading
 from app import places, watch
 from trainer.job.settings import Job
 from trainer.job.trouble import Refused
-from trainer.run import folder, queue
+from trainer.run import ending, folder, queue
 from trainer.run.folder import RunFolder
 from trainer.run.paths import with_whole_paths
 from trainer.run.process import begin_trainer, begin_worker
 from trainer.run.queue import Entry
 
 WATCH_QUEUE_S = 10.0
+
+RATES = ("learning_rate", "text_encoder_learning_rate", "text_encoder_2_learning_rate")
 
 
 def start(job: Job) -> RunFolder:
@@ -69,8 +71,25 @@ def resume(run: RunFolder) -> None:
             work()
 
 
+def resume_slower(run: RunFolder) -> None:
+    """Lets a failed run go on at half of its learning rates. Raises OSError, ValueError for a broken job, and Busy."""
+    if folder.is_alive(run):
+        raise folder.Busy(run.name)
+    job = folder.read_job(run)
+    halves = {name: getattr(job.training, name) / 2 for name in RATES}
+    folder.write_job(run, job.model_copy(update={"training": job.training.model_copy(update=halves)}), {})
+    resume(run)
+
+
 def _begin(run: RunFolder) -> None:
-    _forget_when_it_ends(begin_trainer(run, {}))
+    before = ending.before(run)
+    process = begin_trainer(run, {})
+    threading.Thread(target=_see_end, args=(run, process, before), daemon=True, name=f"reap {run.name}").start()
+
+
+def _see_end(run: RunFolder, process: "subprocess.Popen[bytes]", before: ending.Before) -> None:
+    """Waits, so that the system can forget the trainer when it ends, and notes what that could not say itself."""
+    ending.note(run, process.wait(), before)
 
 
 def _forget_when_it_ends(process: "subprocess.Popen[bytes]") -> None:

@@ -16,7 +16,7 @@ import fastapi
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from PIL import Image
 
-from app import places, watch
+from app import interruption, places, watch
 from trainer.dataset.pictures import opened
 from trainer.run.folder import RunFolder
 
@@ -67,6 +67,12 @@ def live(key: str, since: int = 0) -> Response:
     """The overview of a run and its updates since an offset."""
     run = _known(key)
     return JSONResponse({"run": _described(run, key), **watch.updates(run, since)}, headers=FRESH)
+
+
+@router.get("/interrupted/{key}")
+def interrupted(key: str) -> Response:
+    """Why a run probably has ended without a word, and what resuming it does."""
+    return JSONResponse(interruption.told(_known(key)), headers=FRESH)
 
 
 @router.get("/samples/{key}")

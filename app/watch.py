@@ -19,7 +19,7 @@ from typing import Any, Literal
 from app import event_files
 from app.event_files import Event, Stamp
 from app.silence import silence
-from trainer.run.folder import RunFolder, is_alive
+from trainer.run.folder import REQUESTS, RunFolder, is_alive, pending
 
 State = Literal["waiting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
 
@@ -34,6 +34,8 @@ LOG_TAIL_BYTES = 256 * 1024
 REMEMBERED_RUNS = 2048
 ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished": "finished"}
 TURNS = ("started", "paused", "resumed")
+ANSWERS = {"saved": "save", "sample": "sample"}
+FAILED = ("reason", "advice", "action", "target")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -41,7 +43,7 @@ def overview(run: RunFolder) -> dict[str, Any]:
     """The state of a run in a few values, from the first and last few hundred events.
 
     `state` is a `State`; `left_s` is None where nothing can be said; times are seconds since 1970, durations seconds;
-    `kept` says whether anything was saved to go on from.
+    `asked` are the requests that no trainer has heard yet.
     """
     alive, look, created = is_alive(run), event_files.stamp(run.events), _modified(run.job)
     told = _told(look, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
@@ -55,9 +57,8 @@ def overview(run: RunFolder) -> dict[str, Any]:
         "created": created,
         "started_at": told.started_at or created,
         "stage": _now(told, changed) if state in ("waiting", "running") else None,
-        "kept": any(not entry.name.startswith(".") for entry in _entries(run.state)),
-        "reason": told.reason if state == "failed" else "",
-        "advice": told.advice if state == "failed" else "",
+        "asked": pending(run) if alive else [],
+        **{name: told.failure[name] if state == "failed" else "" for name in FAILED},
     }
 
 
@@ -73,8 +74,7 @@ class _Told:
     slowest_s: float
     started_at: float | None
     stage: Mapping[str, Any] | None
-    reason: str
-    advice: str
+    failure: Mapping[str, str]
 
 
 # What lies still is not read again: of hundreds of runs, that is all but one.
@@ -90,6 +90,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         "epoch": _epoch(started, step),
         "epochs": _whole(started.get("epochs")),
         "loss": _number(_last(events, "step").get("loss")),
+        "draws": bool(started.get("prompts")),
         "duration_s": _duration_s(events),
         "seen_at": _number(last.get("time")),
     }
@@ -102,8 +103,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         slowest_s=max(_paces(events)[0], default=0.0),
         started_at=_number(_first(events, "started").get("time")),
         stage=_stage(last),
-        reason=str(last.get("reason", "")),
-        advice=str(last.get("advice", "")),
+        failure={name: str(last.get(name, "")) for name in FAILED},
     )
 
 
@@ -113,7 +113,8 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
     `next` is the offset to go on from, `more` whether there is more already, `reset` whether the events are shorter
     than `offset`, that is, other ones than before. `rows` are `[step, loss, learning rate, second learning rate]`.
     `back_to` is the step from which a resumed run has begun anew, None where it has not: what the reader has from there
-    on is replaced by `rows`. `grid` is the picture of all samples, once there is one.
+    on is replaced by `rows`. `asked`: requests that were heard, and whether they are still open. `grid` is the picture
+    of all samples, once there is one.
     """
     size = event_files.stamp(run.events).size
     reset = offset < 0 or offset > size
@@ -134,6 +135,7 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
         "samples": [_sample(event) for event in _of(rare, "sample")],
         "saved": [_saved(event) for event in _of(rare, "saved")],
         "warnings": [{"text": str(e.get("text", ""))} for e in _of(rare, "warned")],
+        "asked": _heard(rare),
         "grid": _base_name(_last(rare, "finished").get("grid")),
     }
 
@@ -241,6 +243,19 @@ def _rows(events: Iterable[Event]) -> tuple[list[list[Any]], int | None]:
             rates = _number(event.get("learning_rate")), _number(event.get("text_encoder_learning_rate"))
             rows.append([_whole(event.get("step")), _number(event.get("loss")), *rates])
     return rows, back_to
+
+
+def _heard(events: Iterable[Event]) -> dict[str, bool]:
+    """Requests whose trainer has heard of them, or been begun anew, and whether they are still to be carried out."""
+    found: dict[str, bool] = {}
+    for event in events:
+        if event["kind"] == "asked":
+            found[str(event.get("what"))] = True
+        elif event["kind"] in ANSWERS:
+            found[ANSWERS[event["kind"]]] = False
+        elif event["kind"] == "started" or event["kind"] in ENDS:
+            found = dict.fromkeys(REQUESTS, False)
+    return found
 
 
 def _lasting(events: Iterable[Event], kind: str) -> list[Event]:

@@ -1,6 +1,7 @@
 """The command line: python -m trainer run · check · resume · pause · stop · queue · …, and the tools for LoRA files."""
 
 import argparse
+import faulthandler
 import os
 import pathlib
 import sys
@@ -176,4 +177,5 @@ def _import_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a library that crashes leaves at least a traceback
     sys.exit(main())

@@ -4,6 +4,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const find = name => element.querySelector(name);
   const dialog = find("dialog");
   const AT_ONCE = 240;
+  const WANTED_MS = 300;
   let view = null;
   let shown = 0;
   let open = -1;
@@ -20,6 +21,22 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find(".dataset").classList.toggle("waiting", !view);
     find(".gallery").hidden = !view;
     if (view) gallery(view.pictures);
+    showWanted();
+  }
+
+  /** Leads to the picture at which a training has failed, once the data set that it belongs to is there. */
+  function showWanted() {
+    const wanted = window.atelier.picture;
+    const at = wanted ? view?.pictures.findIndex(picture => pathOf(picture) === wanted) ?? -1 : -1;
+    if (at < 0) return;
+    window.atelier.picture = "";
+    while (shown <= at) more();
+    const found = find(".grid").children[at];
+    found.classList.add("wanted");
+    setTimeout(() => {
+      found.scrollIntoView({block: "center"});
+      found.focus({preventScroll: true});
+    }, WANTED_MS);
   }
 
   function gallery(pictures) {
@@ -93,6 +110,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   find(".save").addEventListener("click", save);
   find("textarea").addEventListener("input", () => { find(".save").disabled = false; write(find(".state"), ""); });
   dialog.addEventListener("keydown", keys);
+  window.addEventListener("atelier:picture", showWanted);
   new IntersectionObserver(seen => seen.some(entry => entry.isIntersecting) && more(), {rootMargin: "600px"}).observe(find(".more"));
   watch("value", draw);
   draw();

@@ -28,8 +28,7 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
     askRun();
   }
 
-  async function order(name, button) {
-    button.disabled = true;
+  async function order(name) {
     const problem = await server[name]({ run: chosen }).catch(() => say("lost"));
     if (problem) view.complain(problem);
     askRun();

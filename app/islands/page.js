@@ -1,9 +1,9 @@
 /** What the islands share: elements, words, numbers for people, and asking the server again and again. */
 
-/** A new element. `attributes` may hold `text`, `class`, `on` (listeners by name) and any attribute; null ones are left out. */
 /** Whether a run has a trainer, be it that it starts, trains or waits. */
 export const underWay = (state) => ["waiting", "running", "paused"].includes(state);
 
+/** A new element. `attributes` may hold `text`, `class`, `on` (listeners by name) and any attribute; null ones are left out. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -66,6 +66,18 @@ export function moment(seconds) {
 
 export function megabytes(say, bytes) {
   return say("megabytes", { n: (bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 }) });
+}
+
+/** Copies `text`; whether that was possible. Without a secure address the browser only does so from a selection. */
+export async function copied(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
+  const area = make("textarea", { style: "position: fixed; opacity: 0" });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
 }
 
 const WIDTHS_PX = [96, 192, 384, 768, 1536];

@@ -2,22 +2,25 @@
 
 import { Lightbox } from "./lightbox.js";
 import { LossCurve } from "./loss_curve.js";
-import { count, figure, make, megabytes, sampleAddress, span, underWay, write } from "./page.js";
+import { Failure } from "./failure.js";
+import { copied, count, figure, make, megabytes, moment, sampleAddress, span, underWay, write } from "./page.js";
 
 const EPOCHS_SHOWN = 3;
 const THUMBNAIL_PX = 136;
 const LOG_MS = 2000;
 const PATIENCE_MS = 20000;
 const NOTE_MS = 5000;
-const BESIDE = { save: "asked_save", sample: "asked_sample" };
-const ASKED = { stop: "stopping", stop_after_epoch: "stopping_after_epoch", pause: "pausing" };
+const CLICKED_MS = 3000;
+const BESIDE = ["save", "sample"];
+const ENDING = { stop: "stopping", pause: "pausing", stop_after_epoch: "stopping_after_epoch" };
 
 export class RunView {
-  /** `order(name, button)` asks for "stop", "pause", "resume", "save", "sample" or "stop_after_epoch". */
+  /** `order(name)` asks for "stop", "pause", "resume", "resume_slower", "save", "sample" or "stop_after_epoch". */
   constructor(root, say, order) {
     Object.assign(this, { root, say, order });
     this.find = (name) => root.querySelector(name);
     this.curve = new LossCurve(this.find(".curves"), (reading) => this.read(reading));
+    this.failure = new Failure(this.find(".failure"), say, (name) => this.ask(name));
     this.lightbox = new Lightbox(root.parentElement, say);
     this.connect();
     this.clear();
@@ -25,24 +28,20 @@ export class RunView {
 
   connect() {
     const on = (name, event, run) => this.find(name).addEventListener(event, run);
-    on(".stop", "click", (event) => this.ask("stop", event.target));
-    on(".resume", "click", (event) => this.ask("resume", event.target));
-    on(".pause", "click", (event) => this.ask("pause", event.target));
-    on(".stop-after-epoch", "click", (event) => this.ask("stop_after_epoch", event.target));
-    for (const name of ["save", "sample"]) on(`.${name}`, "click", (event) => this.askBeside(name, event.target));
+    for (const name of ["stop", "resume", "pause", "save", "sample", "stop_after_epoch"]) {
+      on(`.${name.replaceAll("_", "-")}`, "click", () => this.ask(name));
+    }
     on(".smoothing", "input", (event) => this.curve.setSmoothing(Number(event.target.value)));
     on(".logarithmic", "change", (event) => this.curve.setLogarithmic(event.target.checked));
     on(".whole", "click", () => this.curve.zoom(null));
     on(".log-card", "toggle", () => this.showLog());
     on(".copy", "click", () => this.copy());
-    on(".show-log", "click", () => {
-      this.find(".log-card").open = true;
-      this.find(".log-card").scrollIntoView({ behavior: "smooth", block: "center" });
-    });
   }
 
   clear() {
-    Object.assign(this, { run: null, active: false, asked: null, problem: "", logAt: 0 });
+    Object.assign(this, { run: null, active: false, clicked: {}, heard: {}, resumed: null, problem: "", logAt: 0 });
+    this.failure.clear();
+    this.note("");
     this.samples = new Map();
     this.files = new Map();
     this.warnings = new Map();
@@ -60,7 +59,7 @@ export class RunView {
   show(news) {
     const { run } = news;
     this.run = run;
-    if (this.asked && this.isAnswered(run.state)) this.asked = null;
+    this.hear(news.asked);
     this.active = underWay(run.state) || this.waitsForResume();
     this.root.hidden = false;
     this.root.dataset.key = run.key;
@@ -81,26 +80,23 @@ export class RunView {
     write(name, run.name);
     name.title = run.name;
     const going = underWay(run.state);
-    const asked = going && ASKED[this.asked?.name];
-    write(this.find(".state span"), this.say(asked || `state_${this.waitsForResume() ? "waiting" : run.state}`));
-    this.find(".state").className = `state ${run.state}`;
+    const starting = run.state === "waiting" || this.waitsForResume();
+    const ending = going && (starting ? ["stop"] : Object.keys(ENDING)).find((what) => this.isPending(what));
+    const state = ending === "stop" && starting ? "stopping_soon" : ENDING[ending] ?? `state_${starting ? "waiting" : run.state}`;
+    write(this.find(".state span"), this.say(run.state === "paused" && ending !== "stop" ? this.paused() : state));
+    this.find(".state").className = `state ${starting ? "waiting" : run.state}`;
     this.find(".stop").hidden = !going;
-    this.find(".stop").disabled = asked === ASKED.stop;
+    this.find(".stop").disabled = ending === "stop";
     this.find(".pause").hidden = run.state !== "running";
-    this.find(".pause").disabled = Boolean(asked);
+    this.find(".pause").disabled = Boolean(ending);
     this.find(".asks").hidden = !["running", "paused"].includes(run.state);
-    this.find(".stop-after-epoch").disabled = Boolean(asked);
+    this.find(".stop-after-epoch").disabled = ["stop", "stop_after_epoch"].some((what) => this.isPending(what));
+    for (const what of BESIDE) this.find(`.${what}`).disabled = this.isPending(what) || ending === "stop";
+    this.find(".sample").disabled ||= !run.draws;
+    this.find(".sample").title = run.draws ? "" : this.say("no_prompts");
     this.find(".resume").hidden = !["paused", "stopped", "interrupted", "failed"].includes(run.state) || this.waitsForResume();
-    this.find(".resume").disabled = false;
-    this.failure(run);
-  }
-
-  failure(run) {
-    const panel = this.find(".failure");
-    const interrupted = run.state === "interrupted" && !this.waitsForResume();
-    panel.hidden = !(run.state === "failed" && !this.waitsForResume()) && !interrupted && !this.problem;
-    write(panel.querySelector("strong"), this.problem || (interrupted ? this.say("interrupted") : run.reason));
-    write(panel.querySelector("p"), this.problem ? "" : interrupted ? this.say(run.kept ? "interrupted_help" : "interrupted_anew") : run.advice);
+    this.find(".resume").disabled = Boolean(this.clicked.resume) || ending === "stop";
+    this.failure.show(run, this.waitsForResume(), this.problem);
   }
 
   now(run) {
@@ -110,8 +106,9 @@ export class RunView {
     write(this.find(".step"), of(run.step, run.steps));
     write(this.find(".loss-now"), figure(run.loss));
     const running = underWay(run.state);
-    write(this.find(".time-word"), say(running ? "time_left" : "time_taken"));
-    write(this.find(".time"), span(say, running ? run.left_s : run.duration_s));
+    const [word, time] = running ? ["time_left", span(say, run.left_s)] : run.state === "finished" ? ["time_taken", span(say, run.duration_s)] : ["ended", run.seen_at ? moment(run.seen_at) : "–"];
+    write(this.find(".time-word"), say(word));
+    write(this.find(".time"), time);
     const share = run.steps ? run.step / run.steps : 0;
     const progress = this.find(".progress");
     progress.setAttribute("aria-valuenow", String(Math.round(100 * share)));
@@ -175,9 +172,15 @@ export class RunView {
   }
 
   sampleRow(epoch, row) {
-    const label = epoch ? this.say("epoch_n", { epoch }) : this.say("base");
+    const label = this.moment(epoch, [...this.samples.get(epoch).values()][0].step);
     const pictures = this.prompts.map((prompt, column) => this.thumbnail(this.samples.get(epoch).get(prompt), row, column));
     return make("div", { class: "sample-row" }, make("h4", { text: label }), make("div", { class: "thumbs" }, ...pictures));
+  }
+
+  /** When a sample was made: after an epoch, or after a step within one. */
+  moment(epoch, step) {
+    if (!epoch) return this.say("base");
+    return Number.isInteger(epoch) ? this.say("epoch_n", { epoch }) : this.say("step_n", { step: count(step) });
   }
 
   thumbnail(sample, row, column) {
@@ -197,8 +200,8 @@ export class RunView {
   cell(row, column) {
     const sample = this.samples.get(this.epochs[row])?.get(this.prompts[column]);
     if (!sample) return null;
-    const epoch = sample.epoch ? this.say("epoch_n", { epoch: sample.epoch }) : this.say("base");
-    return { src: sampleAddress(this.run.key, sample), title: `${epoch} · ${this.say("seed", { seed: sample.seed })}`, text: sample.text };
+    const when = this.moment(sample.epoch, sample.step);
+    return { src: sampleAddress(this.run.key, sample), title: `${when} · ${this.say("seed", { seed: sample.seed })}`, text: sample.text };
   }
 
   addFiles(files) {
@@ -235,46 +238,58 @@ export class RunView {
     if (atEnd) page.scrollTop = page.scrollHeight;
   }
 
-  async ask(name, button) {
+  /** Asks for something; that it was asked for can be seen at once, and again on every page until it is done. */
+  async ask(name) {
     this.problem = "";
-    this.asked = { name, at: performance.now(), seen: this.run.seen_at };
-    if (ASKED[name]) write(this.find(".state span"), this.say(ASKED[name]));
-    await this.order(name, button);
+    this.clicked[name] = performance.now();
+    if (name.startsWith("resume")) this.heard = {};
+    if (name.startsWith("resume")) this.resumed = { at: performance.now(), seen: this.run.seen_at };
+    if (BESIDE.includes(name)) this.note(`asked_${name}`);
+    this.head(this.run);
+    await this.order(name);
   }
 
-  /** Asks for what changes nothing of the training: a line says that it is coming. */
-  async askBeside(name, button) {
-    this.problem = "";
-    const note = this.find(".asks span");
-    write(note, this.say(BESIDE[name]));
-    await this.order(name, button);
-    setTimeout(() => {
-      write(note, "");
-      button.disabled = false;
-    }, NOTE_MS);
+  paused() {
+    return this.clicked.resume || !this.run.asked.includes("pause") ? "resuming" : "state_paused";
   }
 
-  /** Whether a run has done what was asked of it. */
-  isAnswered(state) {
-    const { name } = this.asked;
-    return name === "resume" ? ["waiting", "running"].includes(state) : !underWay(state) || (name === "pause" && state === "paused");
+  /** What the trainer says of requests: whether those that it has heard of are still to be carried out. */
+  hear(asked) {
+    for (const what of BESIDE) {
+      if (asked[what]) this.note(`asked_${what}`);
+      else if (asked[what] === false && (this.heard[what] || this.clicked[what])) this.note(`done_${what}`, NOTE_MS);
+      if (what in asked) delete this.clicked[what];
+    }
+    Object.assign(this.heard, asked);
+    for (const [what, at] of Object.entries(this.clicked)) if (performance.now() - at > CLICKED_MS) delete this.clicked[what];
+    if (this.resumed && underWay(this.run.state)) this.resumed = null;
+    if (this.resumed && performance.now() - this.resumed.at > PATIENCE_MS) this.complain(this.say("silent"));
+  }
+
+  /** Whether something was asked for, here or on another page, and is still to be done. */
+  isPending(what) {
+    return what in this.clicked || this.run.asked.includes(what) || Boolean(this.heard[what]);
+  }
+
+  note(word, lasting = 0) {
+    clearTimeout(this.noteEnd);
+    write(this.find(".asks span"), word && this.say(word));
+    if (lasting) this.noteEnd = setTimeout(() => this.note(""), lasting);
   }
 
   complain(problem) {
-    this.problem = problem;
-    this.asked = null;
+    Object.assign(this, { problem, clicked: {}, resumed: null });
+    this.note("");
     if (this.run) this.head(this.run);
   }
 
   /** A trainer needs a moment to start; until its lock is held or it says something the run still has its old state. */
   waitsForResume() {
-    const { name, at, seen } = this.asked ?? {};
-    return name === "resume" && seen === this.run.seen_at && performance.now() - at < PATIENCE_MS;
+    return Boolean(this.resumed) && this.run.state !== "paused" && this.resumed.seen === this.run.seen_at;
   }
 
   async copy() {
-    await navigator.clipboard?.writeText(this.run.folder);
-    write(this.find(".copy"), this.say("copied"));
+    write(this.find(".copy"), this.say((await copied(this.run.folder)) ? "copied" : "not_copied"));
     setTimeout(() => write(this.find(".copy"), this.say("copy")), 1500);
   }
 }

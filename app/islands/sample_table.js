@@ -58,10 +58,16 @@ export class SampleTable {
     this.head.append(make("tr", {}, ...names));
   }
 
+  /** When samples were made: after an epoch, or after a step within one. */
+  moment(epoch, step) {
+    if (!epoch) return this.say("base");
+    return Number.isInteger(epoch) ? this.say("epoch_n", { epoch }) : this.say("step_n", { step: count(step) });
+  }
+
   newRow(epoch, tables) {
     const step = tables.flatMap((table) => table.rows).find((row) => row.epoch === epoch).step;
-    const name = epoch ? this.say("epoch_n", { epoch }) : this.say("base");
-    const label = make("th", { scope: "row", text: name }, epoch ? make("small", { text: this.say("step_n", { step: count(step) }) }) : null);
+    const name = this.moment(epoch, step);
+    const label = make("th", { scope: "row", text: name }, Number.isInteger(epoch) && epoch ? make("small", { text: this.say("step_n", { step: count(step) }) }) : null);
     const cells = this.columns.map((column) => ({ place: make("td", { class: column.starts ? "new-prompt" : null }), told: null, sample: null }));
     return { epoch, cells, line: make("tr", { class: epoch ? null : "base" }, label, ...cells.map((cell) => cell.place)) };
   }
@@ -104,8 +110,7 @@ export class SampleTable {
   }
 
   title(row, cell) {
-    const epoch = row.epoch ? this.say("epoch_n", { epoch: row.epoch }) : this.say("base");
-    return [cell.run, epoch, this.say("seed", { seed: cell.sample.seed })].filter(Boolean).join(" · ");
+    return [cell.run, this.moment(row.epoch, cell.sample.step), this.say("seed", { seed: cell.sample.seed })].filter(Boolean).join(" · ");
   }
 
   /** What the lightbox and the comparison show of a cell, null where there is no picture. */

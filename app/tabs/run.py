@@ -1,5 +1,6 @@
 """The Run tab: the queue, all runs, and the chosen one live."""
 
+from collections.abc import Callable
 from typing import Any
 
 from app import jobs, live, queueing
@@ -16,7 +17,7 @@ def build(form: Form) -> None:
     """Lays out the tab."""
     ask = [queueing.move, queueing.duplicate, queueing.remove, queueing.again, queueing.hold, queueing.go]
     island("queue", None, ask)
-    island("live_monitor", None, [stop, stop_after_epoch, pause, save, sample, resume])
+    island("live_monitor", None, [stop, stop_after_epoch, pause, save, sample, resume, resume_slower])
 
 
 def stop(asked: Any) -> str:
@@ -57,15 +58,24 @@ def _request(asked: Any, what: Request) -> str:
 
 def resume(asked: Any) -> str:
     """Lets a run go on; says what is wrong, nothing when all is well."""
+    return _resumed(asked, jobs.resume)
+
+
+def resume_slower(asked: Any) -> str:
+    """Lets a run go on at half of its learning rates, likewise."""
+    return _resumed(asked, jobs.resume_slower)
+
+
+def _resumed(asked: Any, do: Callable[[RunFolder], None]) -> str:
     run = _found(asked)
     if run is None:
         return say("run.gone")
     try:
-        jobs.resume(run)
+        do(run)
     except Busy:
         return say("run.busy")
-    except OSError as error:
-        return say("run.not_resumed", reason=error.strerror or error)
+    except (OSError, ValueError) as error:
+        return say("run.not_resumed", reason=getattr(error, "strerror", None) or error)
     return ""
 
 

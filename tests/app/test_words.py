@@ -7,8 +7,8 @@ import app
 from app.words import table
 
 FOLDER = pathlib.Path(app.__file__).parent
-PREFIXES = ("plan.", "islands.", "choices.", "samples.option.", "page.", "tabs.")
-MADE = ("state_", "title_", "lb_")
+PREFIXES = ("plan.", "islands.", "choices.", "samples.option.", "page.", "tabs.", "interrupted.")
+MADE = ("state_", "title_", "lb_", "asked_", "done_")
 """Words of islands whose keys are put together."""
 
 

@@ -10,6 +10,7 @@ import torch
 from trainer.adapters.base import Injected, adapter
 from trainer.dataset.fingerprint import fingerprint
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
+from trainer.dataset.problems import printable
 from trainer.dataset.scan import Scan, scan, without
 from trainer.engine import base_loras, cache, checkpoint, device, max_norm, optimizing, schedules, start
 from trainer.engine.base_hashes import hashing
@@ -168,6 +169,8 @@ class Session:
     def listen(self) -> frozenset[Request]:
         """What was asked for since the last call, but for what cannot be done; each process has to call this."""
         asked = wishes(self.run, self.place)
+        for what in sorted(asked - {"pause"}):
+            self.tell(events.Asked(what=what))
         if "sample" in asked and not self.job.samples.prompts:
             self.tell(events.Warned(text=say("no_prompts")))
             asked -= {"sample"}
@@ -349,9 +352,9 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
 def checked_plan(job: Job, found: Scan) -> Plan:
     """The plan of `job`. Raises Trouble when the data set forbids training."""
     plan = make_plan(job, found)
-    errors = [problem.sentence for problem in plan.problems if problem.level == "error"]
+    errors = [problem for problem in plan.problems if problem.level == "error"]
     if errors:
-        raise Trouble("data_problems", reason=" ".join(errors))
+        raise Trouble("data_problems", reason=" ".join(error.sentence for error in errors), target=errors[0].path)
     return plan
 
 
@@ -384,7 +387,7 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
         checked_plan(job, scan(job.dataset))  # which says it better where the folder has gone meanwhile
     for error in broken:
         if job.dataset.broken_pictures == "refuse":
-            raise Trouble("picture_broken", reason=error)
+            raise Trouble("picture_broken", reason=error, target=printable(str(error.path)))
         tell(events.Warned(text=str(error)))
     if not broken:
         return found, supplies

@@ -117,6 +117,13 @@ class Keeping(_Event):
     epoch: int
 
 
+class Asked(_Event):
+    """A request was heard: it is done within a step, or at the end of the epoch where it says so."""
+
+    kind: Literal["asked"] = "asked"
+    what: str
+
+
 class Paused(_Event):
     """Waits after `step`, until it is let go on or stopped; the state is kept."""
 
@@ -162,11 +169,17 @@ class Stopped(_Event):
 
 
 class Failed(_Event):
-    """Ended by an error: what happened and what to do; the traceback is in log.txt."""
+    """Ended by an error: what happened and what to do; the traceback is in log.txt.
+
+    `action` is what a program that shows it can offer, to be done with the setting or file `target`
+    (see trainer/job/trouble.py).
+    """
 
     kind: Literal["failed"] = "failed"
     reason: str
     advice: str
+    action: str = ""
+    target: str = ""
 
 
 class Finished(_Event):
@@ -182,7 +195,7 @@ class Finished(_Event):
     training_s: float
 
 
-Going = Started | Stage | Step | Epoch | Sample | Saved | Keeping | Paused | Resumed | Warned | Validated
+Going = Started | Stage | Step | Epoch | Sample | Saved | Keeping | Asked | Paused | Resumed | Warned | Validated
 Event = Going | Stopped | Failed | Finished
 
 

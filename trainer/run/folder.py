@@ -85,6 +85,11 @@ class RunFolder:
         return self.path / "state"
 
     @property
+    def ending(self) -> pathlib.Path:
+        """How its last trainer has ended, where that could not say so itself (see ending.py)."""
+        return self.path / "ending.json"
+
+    @property
     def lock(self) -> pathlib.Path:
         return self.path / "lock"
 
@@ -331,6 +336,14 @@ def asked(run: RunFolder) -> frozenset[Request]:
             if what in names and (what == "pause" or take_request(run, what)):
                 found.add(what)
     return frozenset(found)
+
+
+def pending(run: RunFolder) -> list[Request]:
+    """What was asked for and has not been heard yet, or is asked for on and on, as a pause is."""
+    with contextlib.suppress(OSError):
+        names = set(os.listdir(run.requests))
+        return [what for what in REQUESTS if what in names]
+    return []
 
 
 def forget_requests(run: RunFolder) -> None:
