@@ -133,7 +133,7 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 whatever it is, the run folder must say so
         trouble = traced(run, error)
-        tell(events.Failed(reason=trouble.reason, advice=trouble.advice, **trouble.action._asdict()))
+        tell(events.Failed(reason=trouble.reason, advice=trouble.advice, **trouble.remedy._asdict()))
         return 1
     finally:
         log.flush()

@@ -5,50 +5,50 @@ from typing import Literal, NamedTuple
 
 from trainer.job.words import say
 
-ActionWord = Literal["", "resume_slower", "show_settings", "show_dataset", "open_doctor"]
+Action = Literal["", "resume_slower", "show_settings", "show_dataset", "open_doctor"]
 
 
-class Action(NamedTuple):
+class Remedy(NamedTuple):
     """What a program that shows an error can offer; `target` is the path of a setting or of a file, "" for none."""
 
-    word: ActionWord = ""
+    action: Action = ""
     target: str = ""
 
 
-NO_ACTION = Action()
-ACTIONS: Mapping[str, Action] = {
-    "clip_skip_deep": Action("show_settings", "model.clip_skip"),
-    "data_problems": Action("show_dataset"),
-    "device_bf16_cuda": Action("show_settings", "training.precision"),
-    "device_fp16_cpu": Action("show_settings", "training.precision"),
-    "device_mps": Action("show_settings", "training.precision"),
-    "device_optimizer": Action("show_settings", "training.optimizer"),
-    "disk": Action("show_settings", "output.folder"),
-    "hub_gated": Action("show_settings", "model.base"),
-    "hub_incomplete": Action("show_settings", "model.base"),
-    "hub_no_file": Action("show_settings", "model.base"),
-    "hub_no_model": Action("show_settings", "model.base"),
-    "hub_no_vae": Action("show_settings", "model.vae"),
-    "hub_not_found": Action("show_settings", "model.base"),
-    "hub_offline": Action("show_settings", "model.base"),
-    "hub_other_kind": Action("show_settings", "model.base"),
-    "hub_refused": Action("show_settings", "model.base"),
-    "hub_several": Action("show_settings", "model.base"),
-    "hub_unreachable": Action("open_doctor"),
-    "lora_unusable": Action("show_settings", "adapter.start_from"),
-    "loss_needs_epsilon": Action("show_settings", "training.v_prediction_like_loss"),
-    "loss_needs_v": Action("show_settings", "training.scale_v_prediction_loss"),
-    "loss_not_finite": Action("resume_slower", "training.learning_rate"),
-    "model_load": Action("show_settings", "model.base"),
-    "no_layers": Action("show_settings", "adapter.block_ranks"),
-    "out_of_memory": Action("show_settings", "training.batch_size"),
-    "picture_broken": Action("show_dataset"),
-    "schedule_unknown": Action("show_settings", "model.base"),
-    "tokenizer_missing": Action("show_settings", "model.tokenizer"),
-    "trainer_silent": Action("open_doctor"),
-    "unexpected": Action("open_doctor"),
-    "vae_load": Action("show_settings", "model.vae"),
-    "zero_snr_needs_v": Action("show_settings", "model.zero_terminal_snr"),
+NO_REMEDY = Remedy()
+REMEDIES: Mapping[str, Remedy] = {
+    "clip_skip_deep": Remedy("show_settings", "model.clip_skip"),
+    "data_problems": Remedy("show_dataset"),
+    "device_bf16_cuda": Remedy("show_settings", "training.precision"),
+    "device_fp16_cpu": Remedy("show_settings", "training.precision"),
+    "device_mps": Remedy("show_settings", "training.precision"),
+    "disk": Remedy("show_settings", "output.folder"),
+    "hub_gated": Remedy("show_settings", "model.base"),
+    "hub_incomplete": Remedy("show_settings", "model.base"),
+    "hub_no_file": Remedy("show_settings", "model.base"),
+    "hub_no_model": Remedy("show_settings", "model.base"),
+    "hub_no_vae": Remedy("show_settings", "model.vae"),
+    "hub_not_found": Remedy("show_settings", "model.base"),
+    "hub_offline": Remedy("show_settings", "model.base"),
+    "hub_other_kind": Remedy("show_settings", "model.base"),
+    "hub_refused": Remedy("show_settings", "model.base"),
+    "hub_several": Remedy("show_settings", "model.base"),
+    "hub_unreachable": Remedy("open_doctor"),
+    "lora_unusable": Remedy("show_settings", "adapter.start_from"),
+    "loss_needs_epsilon": Remedy("show_settings", "training.v_prediction_like_loss"),
+    "loss_needs_v": Remedy("show_settings", "training.scale_v_prediction_loss"),
+    "loss_not_finite": Remedy("resume_slower", "training.learning_rate"),
+    "model_load": Remedy("show_settings", "model.base"),
+    "no_layers": Remedy("show_settings", "adapter.block_ranks"),
+    "out_of_memory": Remedy("show_settings", "training.batch_size"),
+    "picture_broken": Remedy("show_dataset"),
+    "schedule_unknown": Remedy("show_settings", "model.base"),
+    "state_other_optimizer": Remedy("show_settings", "training.optimizer"),
+    "tokenizer_missing": Remedy("show_settings", "model.tokenizer"),
+    "trainer_silent": Remedy("open_doctor"),
+    "unexpected": Remedy("open_doctor"),
+    "vae_load": Remedy("show_settings", "model.vae"),
+    "zero_snr_needs_v": Remedy("show_settings", "model.zero_terminal_snr"),
 }
 """What helps against which trouble, where more than resuming does."""
 
@@ -56,15 +56,15 @@ ACTIONS: Mapping[str, Action] = {
 class Trouble(Exception):
     """What happened and what to do about it, from the sentences `key` and `key_advice`.
 
-    `target` is the file or setting at fault where the action of `key` leaves that open.
+    `target` is the file or setting at fault where the remedy for `key` leaves that open.
     """
 
     def __init__(self, key: str, *, target: object = "", **values: object) -> None:
         self.key = key
         self.reason = say(key, **values)
         self.advice = say(f"{key}_advice", **values)
-        action = ACTIONS.get(key, NO_ACTION)
-        self.action = Action(action.word, str(target) or action.target)
+        usual = REMEDIES.get(key, NO_REMEDY)
+        self.remedy = Remedy(usual.action, str(target) or usual.target)
         super().__init__(f"{self.reason} {self.advice}")
 
 

@@ -58,7 +58,7 @@ def note(run: RunFolder, status: int, began: Before) -> None:
         trouble = Trouble("trainer_silent", reason=_last_line(run.log, began.log_bytes) or status)
         with held(run):
             log = events.EventLog(run.events)
-            log.write(events.Failed(reason=trouble.reason, advice=trouble.advice, **trouble.action._asdict()))
+            log.write(events.Failed(reason=trouble.reason, advice=trouble.advice, **trouble.remedy._asdict()))
 
 
 def read(run: RunFolder) -> Ending | None:

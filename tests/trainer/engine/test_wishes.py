@@ -61,7 +61,8 @@ def test_a_pause_waits_answers_and_goes_on_to_the_same_bits(job: Job) -> None:
             folder.take_request(run, "pause")
 
     run, seen = trained(job, when)
-    expected = ["started", "step", "step", "keeping", "paused", "saved", "sample", "resumed", "step", "epoch"]
+    heard = ["asked", "asked", "saved", "sample"]
+    expected = ["started", "step", "step", "keeping", "paused", *heard, "resumed", "step", "epoch"]
     assert kinds(seen)[: len(expected)] == expected
     assert_same_result(run, trained(job, nothing)[0])
 
@@ -136,7 +137,7 @@ def test_a_file_samples_and_the_state_come_at_once_when_asked_for(job: Job) -> N
             folder.request(run, "sample")
 
     run, seen = trained(job, when)
-    assert kinds(seen)[3:6] == ["saved", "sample", "keeping"]
+    assert kinds(seen)[3:8] == ["asked", "asked", "saved", "sample", "keeping"]
     assert (run.weights / "tiny-step00000002.safetensors").is_file()
     silent = job.model_copy(update={"samples": job.samples.model_copy(update={"prompts": []})})
     _, seen = trained(silent, when)

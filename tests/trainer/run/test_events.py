@@ -63,6 +63,7 @@ def test_the_kinds_are_those_that_readers_know() -> None:
         "sample",
         "saved",
         "keeping",
+        "asked",
         "paused",
         "resumed",
         "warned",

@@ -1,0 +1,26 @@
+"""What a program that shows an error can offer."""
+
+from typing import get_args
+
+import pytest
+
+from trainer.job import fields
+from trainer.job.trouble import REMEDIES, Action, Trouble
+from trainer.job.words import table
+
+
+@pytest.mark.parametrize("key", sorted(REMEDIES))
+def test_every_action_belongs_to_a_sentence_and_leads_somewhere(key: str) -> None:
+    assert {key, f"{key}_advice"} <= set(table())
+    assert REMEDIES[key].action in get_args(Action)
+    assert REMEDIES[key].target in {"", *fields.specs()}
+
+
+def test_the_file_at_fault_may_be_said_where_it_is_found() -> None:
+    found = Trouble("picture_broken", reason="It is cut off.", target="/pictures/1.png")
+    assert found.remedy == ("show_dataset", "/pictures/1.png")
+    assert Trouble("loss_not_finite", value="nan", step=3).remedy == ("resume_slower", "training.learning_rate")
+
+
+def test_where_nothing_but_resuming_helps_nothing_else_is_offered() -> None:
+    assert Trouble("file_not_verified", file="x", reason="y").remedy == ("", "")
