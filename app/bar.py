@@ -211,7 +211,7 @@ def _open(form: Form, wanted: str) -> list[Any]:
     if run is None or job is None:
         return [*_unchanged(form), notice("error", [html.escape(say("run.gone"))]), ""]
     told = notice("good", [html.escape(say("run.opened", name=run.name))])
-    return [*form.fill(job), _purpose(""), None, told, _order("loaded", preset=None, go=asked["path"])]
+    return [*form.fill(job), _purpose(""), None, told, order("loaded", preset=None, go=asked["path"])]
 
 
 def _unchanged(form: Form) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app import watch
+from app.event_files import Event
 from app.words import say
 from trainer.job.words import say as trainer_says
 from trainer.run import ending, events
@@ -41,7 +42,7 @@ def told(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _kept_step(run: RunFolder, happened: Sequence[watch.Event]) -> int:
+def _kept_step(run: RunFolder, happened: Sequence[Event]) -> int:
     """The step of the newest state that was whole before the end: announced, and then written."""
     written = max((path.stat().st_mtime for path in run.state.glob("[!.]*")), default=0.0)
     for event in reversed(happened):
@@ -50,7 +51,7 @@ def _kept_step(run: RunFolder, happened: Sequence[watch.Event]) -> int:
     return 0
 
 
-def _number(event: watch.Event, name: str) -> float:
+def _number(event: Event, name: str) -> float:
     found = event.get(name)
     return found if isinstance(found, int | float) and abs(found) < 1e15 else 0.0
 

@@ -96,7 +96,7 @@ def test_scripts_in_what_is_shown_of_a_run_do_not_run(ui: Page, hostile_run: fol
     expect(ui.locator("#live-monitor h2").nth(1)).to_have_text(NAME)
     expect(ui.locator("#live-monitor .failure strong")).to_contain_text("<script>")
     expect(ui.locator("#live-monitor .warning")).to_contain_text("<script>")
-    ui.locator("#live-monitor .show-log").click()
+    ui.locator("#live-monitor .failure .details summary").click()
     expect(ui.locator("#live-monitor")).to_contain_text("${window.ran=1}")
     harmless(ui)
     tab(ui, "compare")
