@@ -63,6 +63,11 @@ def test_the_gui_process_never_holds_torch() -> None:
     assert not importing([module_name(path) for path in sources("app") if path.stem != "__main__"]) & HEAVY
 
 
+def test_no_window_of_the_machine_is_ever_opened() -> None:
+    """The browser may be on another machine, and the program in a container."""
+    none([i for i in imports("trainer", "app") if i.under("tkinter", "easygui", "PyQt5", "PyQt6", "PySide6", "wx")])
+
+
 def test_tabs_do_not_know_each_other() -> None:
     none([i for i in imports("app/tabs") if i.under("app.tabs")])
 

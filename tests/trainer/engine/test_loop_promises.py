@@ -8,6 +8,8 @@ from PIL import Image
 
 from tests.trainer import tiny
 from tests.trainer.engine.test_loop import carried_out, final
+from trainer.engine.batches import CACHE_FOLDER
+from trainer.job.words import say
 from trainer.run import events
 
 
@@ -83,3 +85,18 @@ def test_a_training_that_has_learned_nothing_says_so(tmp_path: pathlib.Path, tin
     assert [text for text in said(seen) if text.startswith("The LoRA changes nothing")]
     _, seen = carried_out(tiny.job(tmp_path, tiny_model, {"training": {"epochs": 1}}))
     assert not said(seen)
+
+
+def test_pictures_are_encoded_in_sight_and_once(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> None:
+    job = tiny.job(tmp_path, tiny_model, {"training": {"epochs": 1}})
+    run, seen = carried_out(job)
+    stages = [event for event in seen if isinstance(event, events.Stage) and event.text == say("stage_latents")]
+    assert [(event.done, event.total) for event in stages] == [(done, 6) for done in range(7)]
+    kept = snapshot(run.path.parent / CACHE_FOLDER)
+    assert len(kept) == 6
+    carried_out(job)
+    assert snapshot(run.path.parent / CACHE_FOLDER) == kept
+    Image.new("RGB", (64, 64), "purple").save(tmp_path / "data" / "2_thing" / "0.png")
+    carried_out(job)
+    assert snapshot(run.path.parent / CACHE_FOLDER).keys() - kept.keys() != set()
+    assert len(snapshot(run.path.parent / CACHE_FOLDER)) == 7
