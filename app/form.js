@@ -158,8 +158,8 @@ window.atelier = (() => {
   }
 
   /* The doctor is asked in its tool, which may not have been shown yet: what is wanted is kept until it is there. */
-  function doctor() {
-    window.ATELIER.doctor = true;
+  function doctor({network = false} = {}) {
+    facts.doctor = {network};
     openTab("tools");
     window.dispatchEvent(new CustomEvent("atelier:doctor"));
   }
@@ -210,7 +210,8 @@ window.atelier = (() => {
     if (other) press(other.dataset.press);
     const tab = event.target.closest?.("[data-tab]");
     if (tab) openTab(tab.dataset.tab);
-    if (event.target.closest?.("[data-doctor]")) doctor();
+    const ill = event.target.closest?.("[data-doctor]");
+    if (ill) doctor({network: ill.dataset.doctor === "network"});
     if (event.target.closest?.("[data-close-notice]")) event.target.closest(".notice")?.remove();
   }
 

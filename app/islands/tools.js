@@ -52,8 +52,10 @@ Promise.all([part("page"), part("tool_form"), part("tool_report")]).then(([page,
 
   /** The doctor was called from elsewhere on the page: it looks at once, unless it does so already. */
   async function called() {
-    if (!window.ATELIER.doctor) return;
-    window.ATELIER.doctor = false;
+    const wanted = window.ATELIER.doctor;
+    if (!wanted) return;
+    window.ATELIER.doctor = null;
+    if (wanted.network) tools.get("doctor").form.fill({ network: "on" });
     choose("doctor");
     element.scrollIntoView({ block: "start" });
     const { state } = await server.state({ tool: "doctor", known: "" });

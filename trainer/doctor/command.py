@@ -1,6 +1,7 @@
 """The verb `doctor`: looks at this machine and says in words what is well, worth knowing or wrong."""
 
 import argparse
+import contextlib
 import json
 import pathlib
 import signal
@@ -31,16 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints each line as it is known; 0 when nothing is wrong, 1 when something is."""
+    """Prints each line as it is known; 0 when nothing is wrong, 1 when something is, 130 after Ctrl-C."""
     given = {"LORA_ATELIER_HOME": options.home, "LORA_ATELIER_OUTPUTS": options.outputs}
     places = {name: str(folder.absolute()) for name, folder in given.items() if folder is not None}
     # Otherwise the probes would go on when this is asked to end.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     counted = {"yes": 0, "note": 0, "no": 0}
     try:
-        for each in lines(places, network=not options.no_network):
-            counted[each.ok] += 1
-            print(json.dumps(each.told()) if options.json else _worded(each), flush=True)
+        with contextlib.closing(lines(places, network=not options.no_network)) as found:
+            for each in found:
+                counted[each.ok] += 1
+                print(json.dumps(each.told()) if options.json else _worded(each), flush=True)
+    except KeyboardInterrupt:
+        return 130
     finally:
         signal.signal(signal.SIGTERM, before)
     if not options.json:

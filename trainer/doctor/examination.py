@@ -10,7 +10,7 @@ import pathlib
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
 from trainer.doctor import child, graphics, installed, surroundings
 from trainer.doctor.child import Child, Outcome
@@ -21,7 +21,7 @@ FOLDERS = ("outputs", "home", "cache", "temp")
 _PROBES = "trainer.doctor.probes"
 
 
-def lines(places: Mapping[str, str], *, network: bool) -> Iterator[Line]:
+def lines(places: Mapping[str, str], *, network: bool) -> Generator[Line]:
     """Every line as soon as it is known; `places` is what the environment of the probes says of home and outputs.
 
     Raises nothing; no line takes longer than its probe's limit. The hub is asked only with `network`.

@@ -28,6 +28,7 @@ class Python:
     """Whether it is an environment of its own, which nothing else changes."""
     machine: str = ""
     system: str = ""
+    whole_system: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ def python_here() -> Python:
         apart,
         platform.machine().lower(),
         platform.system(),
+        platform.platform(),
     )
 
 
@@ -63,7 +65,7 @@ def python(facts: Python) -> Line:
         return line("python", "no", "python_intel_mac", **values)
     if not facts.is_apart:
         return line("python", "note", "python_shared", setup(), **values)
-    return line("python", "yes", "python", **values, where=os.path.dirname(sys.executable))
+    return line("python", "yes", "python", **values, where=os.path.dirname(sys.executable), system=facts.whole_system)
 
 
 def packages_here() -> tuple[Package, ...]:
@@ -81,7 +83,9 @@ def packages(facts: Iterable[Package]) -> Line:
         return line("packages", "no", "packages", pip("install", "-e", "."), found=_listed(bad))
     if newer:
         return line("packages", "note", "packages_newer", pip("install", "-e", "."), found=_listed(newer))
-    return line("packages", "yes", "packages_fit", count=len(all_of_them))
+    return line(
+        "packages", "yes", "packages_fit", found=", ".join(f"{each.name} {each.version}" for each in all_of_them)
+    )
 
 
 def _listed(packages: Iterable[Package]) -> str:

@@ -1,10 +1,16 @@
 """The verb as a person and a script see it; what it finds is told elsewhere."""
 
 import json
-from collections.abc import Iterator
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Generator
 
 import pytest
 
+from tests.house.tree import ROOT
 from trainer.__main__ import main
 from trainer.doctor import command
 from trainer.doctor.line import Line
@@ -17,7 +23,7 @@ FOUND = (
 
 
 def finding(monkeypatch: pytest.MonkeyPatch, *found: Line) -> None:
-    def lines(places: dict[str, str], *, network: bool) -> Iterator[Line]:
+    def lines(places: dict[str, str], *, network: bool) -> Generator[Line]:
         assert (places, network) == ({"LORA_ATELIER_HOME": "/h"}, False)
         yield from found
 
@@ -56,3 +62,21 @@ def test_lines_for_a_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         "advice": "Install it:",
         "command": "pip install torch",
     }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no signals")
+def test_one_that_is_asked_to_end_leaves_no_probe_behind(tmp_path: pathlib.Path) -> None:
+    note = tmp_path / "pid"
+    text = f"import os, time\nopen({str(note)!r}, 'w').write(f'{{os.getpid()}}.')\ntime.sleep(60)"
+    for name in ("torch", "bitsandbytes"):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    asked = [sys.executable, "-m", "trainer.doctor", "--no-network", "--home", str(tmp_path / "home")]
+    with subprocess.Popen(asked, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+        while not note.exists() or not note.read_text(encoding="utf-8").endswith("."):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(20) == 128 + 15
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text(encoding="utf-8").rstrip(".")), 0)

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 from trainer.doctor.probes.tell import tell
 
 _WSL = "/usr/lib/wsl/lib/nvidia-smi"
-_LIMIT_S = 12
 _NVIDIA, _AMD = "0x10de", "0x1002"
 
 
@@ -31,9 +30,7 @@ def main() -> None:
 
 
 def _asked(*command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S, check=False
-    )
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
 def read(document: str) -> dict[str, Any]:
