@@ -7,13 +7,14 @@ nothing that a client sends ever becomes part of a path.
 import contextlib
 import hashlib
 import io
+import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import fastapi
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, PlainTextResponse, Response
 from PIL import Image
 
 from app import interruption, places, watch
@@ -59,20 +60,20 @@ def runs() -> Response:
     parents = {path: os.path.realpath(path) for path in {run.path.parent for run in known}}
     described = [_described(run, _key(run.path, parents[run.path.parent])) for run in known]
     found = sorted(described, key=lambda run: (run["created"], run["name"]), reverse=True)
-    return JSONResponse({"runs": found}, headers=FRESH)
+    return as_json({"runs": found})
 
 
 @router.get("/live/{key}")
 def live(key: str, since: int = 0) -> Response:
     """The overview of a run and its updates since an offset."""
     run = _known(key)
-    return JSONResponse({"run": _described(run, key), **watch.updates(run, since)}, headers=FRESH)
+    return as_json({"run": _described(run, key), **watch.updates(run, since)})
 
 
 @router.get("/interrupted/{key}")
 def interrupted(key: str) -> Response:
     """Why a run probably has ended without a word, and what resuming it does."""
-    return JSONResponse(interruption.told(_known(key)), headers=FRESH)
+    return as_json(interruption.told(_known(key)))
 
 
 @router.get("/samples/{key}")
@@ -81,7 +82,7 @@ def samples(key: str, known: str = "") -> Response:
     run = _known(key)
     table = watch.sample_table(run)
     changed = table if table["version"] != known else None
-    return JSONResponse({"run": _described(run, key), "table": changed}, headers=FRESH)
+    return as_json({"run": _described(run, key), "table": changed})
 
 
 @router.get("/sample/{key}/{file}")
@@ -117,6 +118,12 @@ def island_part(file: str) -> Response:
     path = _inside(ISLANDS, file, (".js", ".css"))
     kind = "text/javascript" if path.suffix == ".js" else "text/css"
     return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+def as_json(value: Any) -> Response:
+    """`value` as JSON, with a ? for half a character: on Linux a file's name may be any bytes."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "replace"), media_type="application/json", headers=FRESH)
 
 
 def _described(run: RunFolder, key: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fastapi
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from app import jobs, live
 from app.words import say
@@ -21,7 +21,7 @@ router = fastapi.APIRouter()
 @router.get("/queue")
 def queued() -> Response:
     """The queue (see `shown`)."""
-    return JSONResponse(shown(), headers=live.FRESH)
+    return live.as_json(shown())
 
 
 def shown() -> dict[str, Any]:

@@ -98,7 +98,9 @@ def job_of(run: RunFolder) -> Job:
     except FileNotFoundError:
         raise Trouble("run_missing", path=run.path) from None
     except Invalid as error:
-        raise Trouble("run_unreadable", reason="; ".join(message.text for message in error.messages)) from error
+        raise Trouble(
+            "run_unreadable", reason="; ".join(message.text.rstrip(".") for message in error.messages)
+        ) from error
     except OSError as error:
         raise Trouble("disk", reason=error) from error
 

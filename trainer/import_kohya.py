@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from trainer.job.fields import Invalid, Message
+from trainer.job.files import open_file
 from trainer.job.kohya_import import convert, read, report
 from trainer.job.kohya_import.read import MAX_BYTES, Source
 from trainer.job.words import say
@@ -42,7 +43,7 @@ def _content(file: str) -> bytes:
     if file == STDIN:
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
-        with pathlib.Path(file).open("rb") as stream:
+        with open_file(pathlib.Path(file)) as stream:
             return stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise _refusal("no_file", path=file) from None

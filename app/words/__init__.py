@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Mapping
 
-from trainer.job.words import read_table
+from trainer.job.words import read_table, shown
 
 
 def table(language: str = "en") -> Mapping[str, str]:
@@ -13,7 +13,7 @@ def table(language: str = "en") -> Mapping[str, str]:
 
 def say(key: str, **values: object) -> str:
     """The words `key` with the placeholders filled in. Raises KeyError for a key that the table lacks."""
-    return table()[key].format(**values)
+    return table()[key].format(**{name: shown(value) for name, value in values.items()})
 
 
 def say_all(prefix: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import annotated_types
@@ -21,6 +21,11 @@ from trainer.job.settings import Job, OneOf
 from trainer.job.words import say
 
 Kind = Literal["whole", "number", "switch", "text", "choice", "lines", "numbers", "pairs"]
+
+LONGEST_PATH = 80
+MOST_UNKNOWN = 20
+"""Of more settings that there are not, only the number is told."""
+MOST_MESSAGES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,25 +147,40 @@ def unknown_paths(data: Mapping[str, Any]) -> tuple[str, ...]:
 def unknown_message(path: str) -> Message:
     """The sentence for a path that is no setting, with the nearest real one."""
     near = (
-        difflib.get_close_matches(path, specs(), n=1)
+        # To compare takes as long as both are, times each other: nobody has mistyped thousands of letters.
+        difflib.get_close_matches(path[:LONGEST_PATH], specs(), n=1)
         or [p for p in specs() if p.endswith("." + path.rpartition(".")[2])][:1]
     )
-    return Message(path, say("unknown_setting", path=path, hint=say("did_you_mean", path=near[0]) if near else ""))
+    return Message(
+        path, say("unknown_setting", path=path or '""', hint=say("did_you_mean", path=near[0]) if near else "")
+    )
+
+
+def unknown_messages(paths: Sequence[str]) -> tuple[Message, ...]:
+    """A sentence for each of the first paths that are no settings, and one that counts the others."""
+    more = len(paths) - MOST_UNKNOWN
+    rest = [Message("", say("unknown_more", count=more))] if more > 0 else []
+    return (*map(unknown_message, paths[:MOST_UNKNOWN]), *rest)
 
 
 def messages(error: pydantic.ValidationError) -> tuple[Message, ...]:
-    """Every error of `error` as a sentence at its setting, without repetition."""
-    found = dict.fromkeys(_message(details) for details in error.errors())
+    """Every error of `error` as a sentence at its setting, without repetition; of thousands, the first ones."""
+    all_details = error.errors(include_url=False, include_input=False)
+    unknown = [_path(details) for details in all_details if details["type"] == "extra_forbidden"]
+    others = [details for details in all_details if details["type"] != "extra_forbidden"]
+    found = dict.fromkeys([*map(_message, others[:MOST_MESSAGES]), *unknown_messages(unknown)])
     return tuple(found)
+
+
+def _path(details: Any) -> str:
+    return ".".join(str(part) for part in details["loc"][:2])
 
 
 def _message(details: Any) -> Message:
     context = details.get("ctx", {})
-    path = ".".join(str(part) for part in details["loc"][:2])
+    path = _path(details)
     if details["type"] == "fault":
         return Message(".".join(filter(None, (path, context["field"]))), context["text"])
-    if details["type"] == "extra_forbidden":
-        return unknown_message(path)
     return Message(path, sentence(details, specs()[path].title if path in specs() else path))
 
 

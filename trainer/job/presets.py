@@ -13,7 +13,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainer.job.fields import Invalid, Message, flatten, nest, parse, specs, unknown_message, unknown_paths
+from trainer.job.fields import Invalid, Message, flatten, nest, parse, specs, unknown_messages, unknown_paths
+from trainer.job.files import open_file
 from trainer.job.settings import VERSION, Job
 from trainer.job.words import say
 
@@ -52,22 +53,28 @@ class Document:
 def read(path: pathlib.Path) -> Document:
     """The document in `path`. Raises Invalid with one sentence when it is missing, no JSON or no job."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             content = stream.read(MAX_BYTES + 1)
-        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise _invalid("no_file", path=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid("unreadable", path=path, reason=error) from error
+    except (OSError, ValueError) as error:
+        raise _invalid("unreadable", path=path, reason=getattr(error, "strerror", error)) from error
+    return from_bytes(content, str(path))
+
+
+def from_bytes(content: bytes, name: str) -> Document:
+    """The document that is `content` of a file; `name` stands in messages. Raises Invalid with one sentence."""
     if len(content) > MAX_BYTES:
-        raise _invalid("too_large", path=path, limit=MAX_BYTES // 2**20)
+        raise _invalid("too_large", path=name, limit=MAX_BYTES // 2**20)
     try:
-        data = json.loads(text)
+        data = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise _invalid("unreadable", path=name, reason=error) from error
     except json.JSONDecodeError as error:
-        raise _invalid("not_json", path=path, reason=error.msg, line=error.lineno) from error
+        raise _invalid("not_json", path=name, reason=error.msg, line=error.lineno) from error
     except (RecursionError, ValueError):  # nested too deep, or a number of thousands of digits
-        raise _invalid("not_a_job", path=path) from None
-    return document(data, str(path))
+        raise _invalid("not_a_job", path=name) from None
+    return document(data, name)
 
 
 def document(data: Any, name: str) -> Document:
@@ -89,7 +96,7 @@ def document(data: Any, name: str) -> Document:
         _without(values, unknown),
         str(data.get("title", "")),
         str(data.get("purpose", "")),
-        tuple(map(unknown_message, unknown)),
+        unknown_messages(unknown),
         tuple(map(str, reasoning)) if isinstance(reasoning, list) else (),
         _positive(data.get("file_mb")),
         _positive(data.get("memory_gb")),

@@ -64,7 +64,7 @@ def _number(letter: str, value: str) -> int | float:
     try:
         number = option.kind(value)
     except ValueError:
-        raise ValueError(say("prompt_option", option=f"--{letter}", value=repr(value))) from None
+        raise ValueError(say("prompt_option", option=f"--{letter}", value=f"'{value}'")) from None
     if not option.low <= number <= option.high:
         raise ValueError(say("prompt_range", option=f"--{letter}", low=option.low, high=option.high))
     return number // 8 * 8 if option.field.endswith("_px") else number

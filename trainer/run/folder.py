@@ -15,15 +15,13 @@ from typing import IO, Any, Literal, get_args
 
 from trainer.job import presets
 from trainer.job.fields import Invalid
+from trainer.job.files import open_file
 from trainer.job.settings import Job
 
 if os.name == "nt":
     import msvcrt
 else:
     import fcntl
-
-MAX_JOB_BYTES = 4 * 2**20
-"""What lies behind is not read, so that a file that is no job cannot fill the memory."""
 
 Request = Literal["stop", "stop_after_epoch", "pause", "save", "sample"]
 """`pause` stays in the folder for as long as the pause lasts: to take it away is to let the training go on."""
@@ -164,8 +162,8 @@ def read_job(run: RunFolder) -> Job:
 def _job_file(run: RunFolder) -> Any:
     """What job.json holds. Raises OSError and ValueError."""
     try:
-        with run.job.open("rb") as stream:
-            return json.loads(stream.read(MAX_JOB_BYTES).decode("utf-8"))
+        with open_file(run.job) as stream:
+            return json.loads(stream.read(presets.MAX_BYTES).decode("utf-8"))
     except RecursionError as error:
         raise ValueError(str(error)) from error
 

@@ -1,17 +1,23 @@
 """One picture of all samples of a run: a row an epoch, the baseline on top, a column a prompt."""
 
 import contextlib
+import os
 import pathlib
 import textwrap
+import typing
 from collections.abc import Mapping
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from trainer.dataset.pictures import BrokenPicture, open_picture
 from trainer.run import events
 from trainer.run.folder import RunFolder, write_whole
 
 _CELL_PX, _GAP_PX, _LEFT_PX, _TOP_PX = 192, 6, 64, 58
 _LARGEST_ROWS = 100
+_LARGEST_COLUMNS = 50
+_MOST = 10**9
 _JAPANESE_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "meiryo.ttc",
@@ -24,22 +30,30 @@ _PAPER, _INK, _FAINT = (250, 249, 246), (40, 44, 52), (120, 124, 132)
 
 def draw_grid(run: RunFolder) -> str:
     """Writes samples/grid.png from the run's sample events; its path in the run folder, "" without samples."""
-    samples = [event for event in events.read(run.events)[0] if event["kind"] == "sample"]
+    samples = [event for event in events.read(run.events)[0] if event["kind"] == "sample" and _is_whole(event)]
     if not samples:
         return ""
     draw_table(run, {(event["epoch"], event["prompt"]): event for event in samples}, run.grid)
     return run.grid.relative_to(run.path).as_posix()
 
 
-def draw_table(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, object]], path: pathlib.Path) -> None:
+def draw_table(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, Any]], path: pathlib.Path) -> None:
     """Writes a picture of `cells` ("text", and "file" in the run folder) by row and column; row 0 is the base model."""
     picture = _drawn(run, cells)
     write_whole(path, lambda stream: picture.save(stream, "PNG"))
 
 
-def _drawn(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, object]]) -> Image.Image:
+def _is_whole(event: Mapping[str, Any]) -> bool:
+    """Whether all that is drawn is there: a line may be of a version to come, or of a disk that fails."""
+    epoch, prompt, file = (event.get(name) for name in ("epoch", "prompt", "file"))
+    counts = type(prompt) is int and type(epoch) in (int, float) and 0 <= typing.cast(float, epoch) < _MOST
+    inside = isinstance(file, str) and not os.path.isabs(file) and ".." not in pathlib.PurePath(file).parts
+    return counts and inside and isinstance(event.get("text"), str)
+
+
+def _drawn(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, Any]]) -> Image.Image:
     epochs = _thinned(sorted({epoch for epoch, _ in cells}))
-    prompts = sorted({prompt for _, prompt in cells})
+    prompts = sorted({prompt for _, prompt in cells})[:_LARGEST_COLUMNS]
     pitch = _CELL_PX + _GAP_PX
     sheet = Image.new(
         "RGB", (_LEFT_PX + pitch * len(prompts) + _GAP_PX, _TOP_PX + pitch * len(epochs) + _GAP_PX), _PAPER
@@ -55,18 +69,18 @@ def _drawn(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, object
         for column, prompt in enumerate(prompts):
             if (epoch, prompt) in cells:
                 # The place of a sample that its owner has removed stays empty.
-                with contextlib.suppress(OSError):
-                    cell = _cell(run, str(cells[epoch, prompt]["file"]))
+                with contextlib.suppress(BrokenPicture):
+                    cell = _cell(run.path / str(cells[epoch, prompt]["file"]))
                     sheet.paste(cell, (_LEFT_PX + column * pitch, _TOP_PX + row * pitch))
     return sheet
 
 
-def _cell(run: RunFolder, file: str) -> Image.Image:
-    with Image.open(run.path / file) as picture:
-        small = max(picture.size) < _CELL_PX
-        scale = _CELL_PX / max(picture.size)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC if small else Image.Resampling.LANCZOS)
+def _cell(path: pathlib.Path) -> Image.Image:
+    picture = open_picture(path)
+    small = max(picture.size) < _CELL_PX
+    scale = _CELL_PX / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.BICUBIC if small else Image.Resampling.LANCZOS)
 
 
 def _font(texts: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

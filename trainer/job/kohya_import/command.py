@@ -1,15 +1,18 @@
 """A command line of sd-scripts as a person has it: bash, cmd.exe or PowerShell, on one line or many."""
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
 
+# None of these goes on over the end of a line: with thousands of empty lines that would take the square of them.
 _WINDOWS = re.compile(r"\^[ \t]*\n|(?:^|[\s\"'=])[A-Za-z]:\\|%\w+%", re.MULTILINE)
-_POWERSHELL = re.compile(r"`[ \t]*\n|^\s*\$\w+\s*=", re.MULTILINE)
+# Nothing that may stand anywhere goes on over ends of lines: thousands of empty ones would take the square of them.
+_POWERSHELL = re.compile(r"`[ \t]*\n|^[ \t]*\$\w+[ \t]*=", re.MULTILINE)
 _CONTINUED = re.compile(r"[\\^`][ \t]*\n[ \t]*")
 # There a line may end in a path that ends in a backslash; a sign of continuation stands apart.
 _CONTINUED_ON_WINDOWS = re.compile(r"(?:\s\\|[\^`])[ \t]*\n[ \t]*")
-_COMMENT = re.compile(r"^\s*(?:#|::|@?rem\b).*$", re.IGNORECASE | re.MULTILINE)
+_COMMENT = re.compile(r"^[^\S\n]*(?:#|::|@?rem\b).*$", re.IGNORECASE | re.MULTILINE)
 _SET = re.compile(r"""^\s*(?:export\s+|set\s+|\$(?:env:)?)?("?)(\w+)\s*=\s*(.*?)\s*$""", re.IGNORECASE)
 _SET_FIRST = re.compile(r"""\s*(?:export\s+|\$(?:env:)?)?(\w+)\s*=\s*("[^"]*"|'[^']*'|[^\s"';]*)\s*;\s*""")
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(?:env:)?(\w+)|%(\w+)%")
@@ -22,7 +25,27 @@ _FULL_EQUALS = re.compile(r"(?<=\s)(--?\w+)\uff1d")
 _ROUND_QUOTES = re.compile(r"(?<=[\s=])\u2018([^\u2018\u2019\n]*)\u2019(?=\s|$)")
 _UNSET = re.compile(r"\$\{\w+\}|\$(?:env:)?[A-Za-z_]\w*|\$\(|%[A-Za-z_]\w*%")
 
+_MOST_FILLED = 2**20
+
 Flag = tuple[str, str | bool | list[str]]
+
+
+@dataclasses.dataclass
+class _Variables:
+    """What the lines so far have set. `left` is how many letters they may still become: a variable that holds itself
+    twice would double with every line.
+    """
+
+    values: dict[str, str] = dataclasses.field(default_factory=dict)
+    left: int = _MOST_FILLED
+
+    def filled(self, line: str) -> str:
+        """`line` with its variables filled in; as it is where that would be too long."""
+        size = sum(len(self.values.get(name, "")) for hit in _VARIABLE.findall(line) for name in hit if name)
+        if size > self.left:
+            return line
+        self.left -= size
+        return _VARIABLE.sub(lambda hit: self.values.get(hit[1] or hit[2] or hit[3], hit[0]), line)
 
 
 def is_command(text: str) -> bool:
@@ -40,18 +63,18 @@ def commands(text: str) -> list[list[str]]:
     if powershell:
         text = text.replace('"\\"', "\\")  # there a backslash is never more than a letter
     joined = (_CONTINUED_ON_WINDOWS if windows else _CONTINUED).sub(" ", _COMMENT.sub("", text))
-    variables: dict[str, str] = {}
+    variables = _Variables()
     found: list[list[str]] = []
     for line in _logical_lines(joined):
         line = _after_assignments(line, variables)
         assigned = _SET.match(line)
         if assigned and _is_value(assigned[3]):
             value = assigned[3].removesuffix('"') if assigned[1] else assigned[3]
-            variables[assigned[2]] = _unquoted(_filled(value, variables))
+            variables.values[assigned[2]] = _unquoted(variables.filled(value))
         elif re.search(r"(?:^|\s)--?\w", line):
             # In PowerShell what a variable holds is one word, elsewhere as many as it has blanks outside quotes.
-            words = split(line if powershell else _filled(line, variables), windows=windows)
-            found += _separate([_filled(word, variables) for word in words])
+            words = split(line if powershell else variables.filled(line), windows=windows)
+            found += _separate([variables.filled(word) for word in words])
     return found
 
 
@@ -72,16 +95,12 @@ def _logical_lines(text: str) -> list[str]:
     return [" ".join(lines) for lines in joined]
 
 
-def _after_assignments(line: str, variables: dict[str, str]) -> str:
+def _after_assignments(line: str, variables: _Variables) -> str:
     """What is left of `A=1; B="x y"; command`, the variables put into `variables`."""
     while found := _SET_FIRST.match(line):
-        variables[found[1]] = _unquoted(_filled(found[2], variables))
+        variables.values[found[1]] = _unquoted(variables.filled(found[2]))
         line = line[found.end() :]
     return line
-
-
-def _filled(line: str, variables: dict[str, str]) -> str:
-    return _VARIABLE.sub(lambda hit: variables.get(hit[1] or hit[2] or hit[3], hit[0]), line)
 
 
 def _is_value(text: str) -> bool:

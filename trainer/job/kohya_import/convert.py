@@ -259,13 +259,13 @@ def _at_fault(left: Mapping[str, Any], wrong: Mapping[str, str]) -> list[str]:
 
 def _checked(verdict: Verdict, job: Job, refused: Mapping[str, str]) -> Verdict:
     """The verdict as it has turned out: what is already the default is called so, what was refused too."""
-    flat, defaults = fields.flatten(job), fields.specs()
     wrong = [path for path in verdict.to if path in refused or (path != PURPOSE and not known(path))]
     if wrong:
         reason = say("kohya_unusable", reason=refused[wrong[0]]) if wrong[0] in refused else say("kohya_no_setting")
         kept = {path: value for path, value in verdict.to.items() if path not in wrong}
         return Verdict("unsupported", kept, reason)
     if verdict.heading == "taken" and verdict.to and PURPOSE not in verdict.to:
+        flat, defaults = fields.flatten(job), fields.specs()
         to = {path: flat[path] if not isinstance(value, dict) else value for path, value in verdict.to.items()}
         if all(_is_default(path, value, defaults) for path, value in to.items()):
             return Verdict("default", to, verdict.why)

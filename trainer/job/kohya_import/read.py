@@ -20,6 +20,8 @@ from trainer.job.words import say
 MAX_BYTES = 2**20
 MAX_KEYS = 10_000
 """Kohya's own files have some hundreds of keys in some ten thousand bytes."""
+_LONGEST_COMMAND = 100_000
+_MOST_DOTS = 50
 _ENDINGS = (".toml", ".json", ".txt")
 _BINARY = re.compile(r"[\x00-\x06\x0e-\x1a]")
 _ASIDE = frozenset({"wd14_caption"})
@@ -131,12 +133,20 @@ def _parsed(text: str, title: str) -> Source:
         if text.lstrip()[0] in '{["' and not _looks_like_toml(text):
             raise refusal("kohya_not_json", name=title, reason=error) from None
     try:
-        return _from_values(tomllib.loads(text), title, sections=True)
+        return _from_values(_toml(text), title, sections=True)
     except (ValueError, RecursionError) as error:
         _raise_own(error)
     if not command.is_command(text):
         raise refusal("kohya_not_known", name=title)
     return _from_command(text, title)
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """The keys of a TOML file. Raises ValueError."""
+    # The time to read a key grows with the square of its parts.
+    if any(words.count(".") > _MOST_DOTS for words in re.split(r"[^\w.\"' \t-]+", text)):
+        raise ValueError(text)
+    return tomllib.loads(text)
 
 
 def _raise_own(error: Exception) -> None:
@@ -176,6 +186,8 @@ def _keys(data: dict[str, Any], *, sections: bool) -> Iterator[Given]:
 
 
 def _from_command(text: str, title: str) -> Source:
+    if len(text) > _LONGEST_COMMAND:
+        raise refusal("kohya_long_command", name=title, limit=_LONGEST_COMMAND // 1000)
     try:
         found = command.commands(text)
     except ValueError:

@@ -3,8 +3,13 @@
 import functools
 import json
 import pathlib
+import re
 import types
 from collections.abc import Mapping
+
+LONGEST_VALUE = 1000
+"""So many characters of a name, a path or a text that somebody has typed say enough in a sentence."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @functools.cache
@@ -20,4 +25,17 @@ def table(language: str = "en") -> Mapping[str, str]:
 
 def say(key: str, **values: object) -> str:
     """The sentence `key` with its placeholders filled in. Raises KeyError for a key that the table lacks."""
-    return table()[key].format(**values)
+    return table()[key].format(**{name: shown(value) for name, value in values.items()})
+
+
+def shown(value: object) -> object:
+    """`value` as it can stand in a sentence: short, nothing that cannot be written, of an error only why it came."""
+    if isinstance(value, UnicodeDecodeError):
+        return table()["not_utf8"]
+    if isinstance(value, OSError) and value.strerror:
+        return f"{value.strerror} ({shown(value.filename)})" if value.filename else value.strerror
+    if not isinstance(value, str | pathlib.PurePath | Exception):
+        return value
+    # A terminal would obey a control character, and on Linux a file's name may be any bytes.
+    text = _CONTROLS.sub("\ufffd", str(value)).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
