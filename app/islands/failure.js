@@ -70,7 +70,7 @@ export class Failure {
     const settings = this.button(change, () => window.atelier.openRun(this.run.key, setting || "model.base"));
     if (action === "resume_slower") return [this.button(this.say("resume_slower"), () => this.order("resume_slower"), "first"), settings];
     if (action === "show_dataset") return [this.button(this.say("show_dataset"), () => window.atelier.openRun(this.run.key, "dataset.folder", target))];
-    if (action === "open_doctor") return [this.button(this.say("open_doctor"), () => window.atelier.doctor?.()), settings];
+    if (action === "open_doctor") return [this.button(this.say("open_doctor"), () => window.atelier.doctor({ network: target === "network" })), settings];
     return this.run.state === "failed" ? [settings] : [];
   }
 

@@ -9,7 +9,10 @@ Action = Literal["", "resume_slower", "show_settings", "show_dataset", "open_doc
 
 
 class Remedy(NamedTuple):
-    """What a program that shows an error can offer; `target` is the path of a setting or of a file, "" for none."""
+    """What a program that shows an error can offer; `target` is the path of a setting or of a file, "" for none.
+
+    Of the doctor it is "network" where the hub is to be asked too.
+    """
 
     action: Action = ""
     target: str = ""
@@ -33,7 +36,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "hub_other_kind": Remedy("show_settings", "model.base"),
     "hub_refused": Remedy("show_settings", "model.base"),
     "hub_several": Remedy("show_settings", "model.base"),
-    "hub_unreachable": Remedy("open_doctor"),
+    "hub_unreachable": Remedy("open_doctor", "network"),
     "lora_unusable": Remedy("show_settings", "adapter.start_from"),
     "loss_needs_epsilon": Remedy("show_settings", "training.v_prediction_like_loss"),
     "loss_needs_v": Remedy("show_settings", "training.scale_v_prediction_loss"),

@@ -13,7 +13,7 @@ from trainer.job.words import table
 def test_every_action_belongs_to_a_sentence_and_leads_somewhere(key: str) -> None:
     assert {key, f"{key}_advice"} <= set(table())
     assert REMEDIES[key].action in get_args(Action)
-    assert REMEDIES[key].target in {"", *fields.specs()}
+    assert REMEDIES[key].target in {"", "network", *fields.specs()}
 
 
 def test_the_file_at_fault_may_be_said_where_it_is_found() -> None:
