@@ -134,7 +134,7 @@ def updates(run: RunFolder, offset: int) -> dict[str, Any]:
         "validated": [[_whole(e.get("step")), _number(e.get("loss"))] for e in _lasting(rare, "validated")],
         "samples": [_sample(event) for event in _of(rare, "sample")],
         "saved": [_saved(event) for event in _of(rare, "saved")],
-        "warnings": [{"text": str(e.get("text", ""))} for e in _of(rare, "warned")],
+        "warnings": [{"text": str(e.get("text", ""))} for e in rare if e["kind"] in ("warned", "replanned")],
         "asked": _heard(rare),
         "grid": _base_name(_last(rare, "finished").get("grid")),
     }

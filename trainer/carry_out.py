@@ -17,7 +17,7 @@ from trainer.job.base_model import describe
 from trainer.job.fields import Invalid
 from trainer.job.hub_names import of_hub
 from trainer.job.settings import Job
-from trainer.job.trouble import Refused, Trouble
+from trainer.job.trouble import Refused, Trouble, first_line, is_out_of_memory
 from trainer.job.words import say
 from trainer.run import events
 from trainer.run.folder import (
@@ -47,8 +47,6 @@ _PACKAGES = (
     "pytorch-optimizer",
     "safetensors",
 )
-# Of a card, of its libraries, of Apple's graphics ("MPS backend out of memory") and of a processor, from torch.
-_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
 
 
 def carry_out(run: RunFolder, show: Show) -> int:
@@ -242,10 +240,10 @@ def traced(run: RunFolder, error: Exception) -> Trouble:
 
 def understood(error: BaseException) -> Trouble:
     """`error` as what happened and what to do."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     if isinstance(error, Trouble):
         return error
-    if isinstance(error, MemoryError) or any(sign in reason for sign in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return Trouble("out_of_memory", reason=reason)
     if isinstance(error, OSError):
         return Trouble("disk", reason=error)

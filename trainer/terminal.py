@@ -40,7 +40,7 @@ class Terminal:
                 self._line(say("cli_paused", step=event.step, path=self._run.path))
             case events.Resumed():
                 self._line(say("cli_resumed", step=event.step))
-            case events.Warned():
+            case events.Warned() | events.Replanned():
                 self._line(say("warning_line", text=event.text))
             case events.Stopped():
                 key = "cli_stopped" if event.file else "cli_cut_off" if event.step else "cli_cut_off_at_once"

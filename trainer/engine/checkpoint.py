@@ -1,4 +1,4 @@
-"""What resume needs: the adapter's tensors, the optimizer's state, the loss scale and the number of steps done.
+"""What resume needs: the adapter's tensors, the optimizer's state, the loss scale, the plan and the steps done.
 
 Everything else, noise and order included, follows from the job and the step's number.
 """
@@ -15,6 +15,7 @@ import torch
 
 from trainer.adapters.base import Injected
 from trainer.dataset.fingerprint import changes
+from trainer.engine.memory import Plan, asked_for
 from trainer.job.difference import differences
 from trainer.job.fields import flatten
 from trainer.job.optimizers import OPTIMIZERS
@@ -27,16 +28,18 @@ _FILE = "resume.pt"
 _LARGEST_SHARE = 0.02
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Learner:
     """Everything that changes while it learns; `scaler` is the loss scaler of fp16, else None.
 
-    With `averages` the optimizer keeps an average of what it has tried, and that is what has been learned.
+    With `averages` the optimizer keeps an average of what it has tried, and that is what has been learned. `plan` is
+    how steps are computed; it and the optimizer are others after memory did not suffice.
     """
 
     injected: Injected
     optimizer: Any
     scaler: Any
+    plan: Plan
     averages: bool = False
 
     @contextlib.contextmanager
@@ -126,6 +129,7 @@ def save(run: RunFolder, learner: Learner, progress: Progress, job: Job) -> None
         "scaler": learner.scaler.state_dict() if learner.scaler else None,
         "settings": flatten(job),
         "optimizer_kind": _kind(learner.optimizer),
+        "plan": {} if learner.plan == asked_for(job.training) else dataclasses.asdict(learner.plan),
     }
     write_whole(run.state / _FILE, functools.partial(_write, state))
 
@@ -163,10 +167,13 @@ def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], N
         write_text(run.data, json.dumps(now, ensure_ascii=False))
 
 
-def load(run: RunFolder, learner: Learner, job: Job, warn: Callable[[str], None]) -> Progress:
+def load(
+    run: RunFolder, learner: Learner, job: Job, warn: Callable[[str], None], adopt: Callable[[Plan], None]
+) -> Progress:
     """Puts the saved state into `learner`; how far it is, at the start where nothing was saved. Raises Trouble.
 
-    Settings that were changed since count from here on, which is said; some would need another state.
+    Settings that were changed since count from here on, which is said; some would need another state. `adopt` has the
+    learner go on by the plan that the state was reached by, where memory did not suffice for the job's own.
     """
     if not is_saved(run):
         return Progress()
@@ -176,6 +183,8 @@ def load(run: RunFolder, learner: Learner, job: Job, warn: Callable[[str], None]
         done = {name: state[name] for name in ("owed", "training_s") if name in state}  # older states have neither
         progress = Progress(state["step"], tuple(state["losses"]), **done)
         changed = differences(state.get("settings", {}), flatten(job))
+        if plan := state.get("plan"):
+            adopt(Plan(**plan))
         kind = _kind(learner.optimizer)
         if state.get("optimizer_kind", kind) != kind:
             raise Trouble("state_other_optimizer", run=run.name, theirs=state["optimizer_kind"], ours=kind)

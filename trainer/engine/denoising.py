@@ -17,14 +17,19 @@ from trainer.job.trouble import Trouble
 
 @dataclasses.dataclass(frozen=True)
 class Noised:
-    """Latents `x` made `noisy` by `noise` [B, C, h, w], at time `steps` [B] out of `of`, with their ᾱ `alpha` [B]."""
+    """Latents `x` made `noisy` by `noise` [B, C, h, w], at time `steps` [B], with their ᾱ `alpha` [B]."""
 
     x: Tensor
     noisy: Tensor
     noise: Tensor
     steps: Tensor
     alpha: Tensor
-    of: int
+    schedule_steps: int
+
+    def of(self, rows: slice) -> "Noised":
+        """Some of them."""
+        tensors = (self.x, self.noisy, self.noise, self.steps, self.alpha)
+        return Noised(*(tensor[rows] for tensor in tensors), self.schedule_steps)
 
     def target(self, prediction: str) -> Tensor:
         """What a model that predicts "epsilon" or "v" should predict, [B, C, h, w]."""
@@ -106,7 +111,9 @@ def _errors(predicted: Tensor, target: Tensor, made: Noised, training: Training)
 def _huber_c(made: Noised, training: Training) -> Tensor:
     match training.huber_schedule:
         case "exponential":
-            return objective.exponential_huber_c(made.steps, made.of, training.huber_c) * training.huber_scale
+            return (
+                objective.exponential_huber_c(made.steps, made.schedule_steps, training.huber_c) * training.huber_scale
+            )
         case "snr":
             return objective.snr_huber_c(made.alpha, training.huber_c)
         case _:

@@ -1,5 +1,6 @@
 """The one training loop, from a job to a LoRA, to be read from top to bottom."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -12,7 +13,19 @@ from trainer.dataset.fingerprint import fingerprint
 from trainer.dataset.plan import Item, Plan, epoch_batches, make_plan
 from trainer.dataset.problems import printable
 from trainer.dataset.scan import Scan, scan, without
-from trainer.engine import base_loras, cache, checkpoint, device, max_norm, optimizing, schedules, start
+from trainer.engine import (
+    base_loras,
+    cache,
+    checkpoint,
+    device,
+    eight_bit,
+    max_norm,
+    memory,
+    optimizing,
+    replanning,
+    schedules,
+    start,
+)
 from trainer.engine.base_hashes import hashing
 from trainer.engine.base_loras import Warn
 from trainer.engine.batches import CACHE_FOLDER, Supply, grouped, supply
@@ -20,9 +33,11 @@ from trainer.engine.checkpoint import Learner, Progress
 from trainer.engine.draw import Draw, mixed
 from trainer.engine.groups import groups
 from trainer.engine.metadata import About, metadata, optimizer_name
+from trainer.engine.pieces import WHOLE, SameChance, pieces, shares
 from trainer.engine.receipt import changes_nothing, largest_error
 from trainer.engine.sampling import Moment, draw_samples
 from trainer.engine.thumbnail import thumbnail
+from trainer.engine.undo import undone_on_error
 from trainer.engine.wishes import waited, wishes
 from trainer.families.base import Family, Parts, family
 from trainer.formats import kohya, layouts
@@ -93,36 +108,69 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
 def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) -> float:
     """Takes optimizer step `step` (from 0) on the batches `together` and returns its mean loss. Raises Trouble.
 
-    Where several processes train, each takes every n-th batch of those that are added up.
+    Where memory does not suffice the step is begun again by a plan that needs less; nothing has changed by then.
+    """
+    most = max(map(len, together))
+    while True:
+        loss, lack = memory.attempted(lambda: gradients(session, step, together))
+        if lack:
+            session.replan(step, lack, lambda plan, eight_bit: memory.safer(plan, most, eight_bit))
+            continue
+        _, lack = memory.attempted(lambda found=loss: move(session, step, found))
+        if not lack:
+            return loss
+        if session.learner.scaler:  # it has taken the scale off gradients that will be computed again
+            session.learner.scaler.update(session.learner.scaler.get_scale())
+        session.replan(step, lack, memory.smaller_state)
+
+
+def gradients(session: "Session", step: int, together: Sequence[Sequence[Item]]) -> float:
+    """Leaves the gradients of step `step` of this process's batches in the parameters; their mean loss.
+
+    Each batch is computed in pieces where the plan says so.
     """
     training, place, parts, optimizer = session.job.training, session.place, session.parts, session.learner.optimizer
+    optimizer.zero_grad(set_to_none=True)  # of an attempt that failed
     factor = schedules.factor(training, step, session.steps)
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
     for part in parts.components:
         part.module.train()
 
-    mine = range(len(together))[place.process :: place.processes] or range(1)
-    loss = 0.0
-    for number in mine:
-        torch.manual_seed(mixed(training.seed, step, number, 1))  # dropout has no generator of its own
-        draw = Draw(training.seed, step, number, place.torch)
-        with place.accelerator.autocast():
-            batch_loss = session.kind.loss(parts, session.supplies.batch(together[number]), draw) / len(mine)
-        place.accelerator.backward(batch_loss)
-        loss += batch_loss.item()
-    if not math.isfinite(loss):
-        raise Trouble("loss_not_finite", value=loss, step=step + 1)
+    loss, own = 0.0, mine(together, place)
+    for number in own:
+        batch = session.supplies.batch(together[number])
+        count = len(together[number])
+        for rows, share in shares(pieces(count, session.learner.plan.micro_batch), count):
+            torch.manual_seed(mixed(training.seed, step, number, 1))  # dropout has no generator of its own
+            draw = Draw(training.seed, step, number, place.torch)
+            with contextlib.nullcontext() if rows is WHOLE else SameChance(rows, count):
+                with place.accelerator.autocast():
+                    part = session.kind.loss(parts, batch, draw, rows) * share / len(own)
+                place.accelerator.backward(part)
+            loss += part.item()
+    return loss
 
+
+def move(session: "Session", step: int, loss: float) -> None:
+    """Lets the optimizer take step `step` by the gradients that are there, or changes nothing. Raises Trouble."""
+    training, place, optimizer = session.job.training, session.place, session.learner.optimizer
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     place.average_gradients(parameters)
+    if not math.isfinite(loss):
+        raise Trouble("loss_not_finite", value=loss, step=step + 1)
     if training.max_grad_norm:
         place.accelerator.clip_grad_norm_(parameters, training.max_grad_norm)
-    optimizer.step()
+    with undone_on_error(optimizer, parameters):
+        optimizer.step()
+        if session.job.adapter.max_norm:
+            max_norm.limit(session.learner.injected.layers.values(), session.job.adapter.max_norm)
     optimizer.zero_grad(set_to_none=True)
-    if session.job.adapter.max_norm:
-        max_norm.limit(session.learner.injected.layers.values(), session.job.adapter.max_norm)
-    return loss
+
+
+def mine(together: Sequence[Sequence[Item]], place: device.Device) -> range:
+    """The numbers of the batches of a step that are this process's: every n-th, the first where there are too few."""
+    return range(len(together))[place.process :: place.processes] or range(1)
 
 
 def due(number: int, every: int) -> bool:
@@ -158,6 +206,15 @@ class Session:
         """When it is after `step`; the last step ends its epoch wherever it is."""
         within = 0.0 if step == self.steps else step / self.per_epoch % 1
         return Moment(math.ceil(step / self.per_epoch), step, within)
+
+    def replan(self, step: int, lack: str, next_plan: Callable[[memory.Plan, str], memory.Plan | None]) -> None:
+        """Adopts the next plan for step `step` (from 0) and says so. Raises Trouble when there is none left."""
+        before = self.learner.plan
+        plan = next_plan(before, eight_bit.sister(before.optimizer, self.place))
+        if plan is None:
+            raise replanning.at_the_end(self.job, before, step, lack)
+        replanning.adopt(plan, self.learner, self.parts, self.job.training, self.place)
+        self.tell(replanning.told(self.job, before, plan, step))
 
     def keep_state(self, moment: Moment, losses: Sequence[float], owed: bool = False) -> None:
         """Saves what resume needs; all that was told before is on the disk by then."""
@@ -315,7 +372,9 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
 
     if place.is_main:
         checkpoint.note_data(run, fingerprint(found), warn)
-    progress = checkpoint.load(run, learner, job, warn)
+    progress = checkpoint.load(
+        run, learner, job, warn, lambda plan: replanning.adopt(plan, learner, parts, job.training, place)
+    )
     steps, per_epoch = lengths(job, plan, place.processes)
     about = About(
         job,
@@ -370,7 +429,8 @@ def make_learner(job: Job, parts: Parts, injected: Injected, place: device.Devic
     if not learning:
         raise Trouble("no_layers")
     optimizer, averages = optimizing.build(job.training, learning, place.torch, warn)
-    return Learner(injected, place.accelerator.prepare_optimizer(optimizer), place.accelerator.scaler, averages)
+    optimizer = place.accelerator.prepare_optimizer(optimizer)
+    return Learner(injected, optimizer, place.accelerator.scaler, memory.asked_for(job.training), averages)
 
 
 def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: Tell) -> tuple[Scan, Supply]:

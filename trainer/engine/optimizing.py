@@ -22,7 +22,7 @@ def build(
     """
     kind, why = OPTIMIZERS[training.optimizer], ""
     while kind.stand_in is not None:
-        hindrance = _hindrance(kind, device)
+        hindrance = hindrance(kind, device)
         if not hindrance:
             break
         kind, why = kind.stand_in, why or hindrance
@@ -32,7 +32,7 @@ def build(
     return kind(**training.optimizer_args).build(groups), kind.averages
 
 
-def _hindrance(kind: type[Optimizer], device: torch.device) -> str:
+def hindrance(kind: type[Optimizer], device: torch.device) -> str:
     """Why an optimizer cannot work on `device`, "" where it can: some find out only at their first step."""
     if device.type not in kind.devices:
         return say("optimizer_other_device", device=device.type)

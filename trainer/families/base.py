@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
+from trainer.engine.pieces import WHOLE
 from trainer.job.blocks import Block, outside
 from trainer.job.settings import Job
 
@@ -97,6 +98,17 @@ class Batch:
     weights: Tensor | None = None
     frames: tuple[Frame, ...] = ()
 
+    def of(self, rows: slice) -> "Batch":
+        """Some of the pictures."""
+        texts = None if self.texts is None else _rows(self.texts, rows)
+        masks = None if self.masks is None else self.masks[rows]
+        weights = None if self.weights is None else self.weights[rows]
+        return Batch(_rows(self.pictures, rows), self.captions[rows], texts, masks, weights, self.frames[rows])
+
+
+def _rows(cached: Cached, rows: slice) -> Cached:
+    return {name: tensor[rows] for name, tensor in cached.items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class SampleRequest:
@@ -124,8 +136,11 @@ class Family(Protocol):
     def settle(self, parts: Parts, texts_encoded: bool) -> None:
         """Moves off the device what the steps do not need, once everything (captions only if said so) is encoded."""
 
-    def loss(self, parts: Parts, batch: Batch, draw: Draw) -> Tensor:
-        """The scalar loss of a batch, differentiable; all randomness comes from `draw`."""
+    def loss(self, parts: Parts, batch: Batch, draw: Draw, rows: slice = WHOLE) -> Tensor:
+        """The mean loss of some pictures of a batch, differentiable; all randomness comes from `draw`.
+
+        It is the one that they have in the whole batch, whatever they share with the other pictures.
+        """
 
     def sample(self, parts: Parts, requests: Sequence[SampleRequest]) -> Sequence[Image.Image]:
         """The pictures asked for, each from noise of its own seed; the training's randomness is not touched."""
@@ -140,3 +155,10 @@ def encoded(parts_family: Family, parts: Parts, item: Image.Image | str) -> Cach
     """What `encode` gives for one item."""
     with torch.no_grad():
         return parts_family.encode(parts, [item])[0]
+
+
+def checkpoint_gradients(module: nn.Module) -> None:
+    """Has a model of diffusers or transformers compute its layers again instead of keeping them."""
+    # transformers 5.2x renamed its own and warns of the old name.
+    names = ("enable_gradient_checkpointing", "activation_checkpointing_enable", "gradient_checkpointing_enable")
+    next(getattr(module, name) for name in names if hasattr(module, name))()

@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from trainer.engine import denoising
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
+from trainer.engine.pieces import WHOLE
 from trainer.families import blocks, latent_diffusion
 from trainer.families.base import Batch, Cached, Component, SampleRequest
 from trainer.families.clip_text import joined, text_component, text_model, tokens
@@ -108,9 +109,9 @@ def settle(parts: ClipDiffusion, texts_encoded: bool) -> None:
     latent_diffusion.settle(parts, (parts.text_encoder,) if texts_encoded else ())
 
 
-def loss(parts: ClipDiffusion, batch: Batch, draw: Draw) -> Tensor:
-    """The loss of the predicted noise (or velocity), as the settings measure and weigh it."""
-    return latent_diffusion.loss(parts, batch, draw, functools.partial(_told, parts, batch))
+def loss(parts: ClipDiffusion, batch: Batch, draw: Draw, rows: slice = WHOLE) -> Tensor:
+    """The loss of the predicted noise (or velocity), as the settings measure and weigh it, of some pictures."""
+    return latent_diffusion.loss(parts, batch, draw, functools.partial(_told, parts), rows)
 
 
 def _told(parts: ClipDiffusion, batch: Batch) -> Conditions:

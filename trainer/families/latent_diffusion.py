@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from trainer.engine import denoising, objective
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
-from trainer.families.base import Batch, Cached, Component, SampleRequest
+from trainer.engine.pieces import WHOLE
+from trainer.families.base import Batch, Cached, Component, SampleRequest, checkpoint_gradients
 from trainer.job.settings import Job, Model, Training
 
 UNET_BLOCKS = frozenset({"Transformer2DModel"})
@@ -103,10 +104,8 @@ def prepare(loaded: Loaded, job: Job, device: Device) -> None:
     for module in (loaded.vae, *loaded.text_encoders):
         nn.Module.to(module, device.torch)
     if job.training.gradient_checkpointing:
-        loaded.unet.enable_gradient_checkpointing()
-        for encoder in loaded.text_encoders if job.training.text_encoder else ():
-            # transformers 5.2x renamed it and warns of the old name.
-            getattr(encoder, "activation_checkpointing_enable", encoder.gradient_checkpointing_enable)()
+        for module in (loaded.unet, *(loaded.text_encoders if job.training.text_encoder else ())):
+            checkpoint_gradients(module)
 
 
 def noise_schedule(config: Mapping[str, Any], model: Model) -> tuple[dict[str, Any], Tensor]:
@@ -166,12 +165,17 @@ def settle(parts: LatentDiffusion, unneeded: Sequence[nn.Module]) -> None:
     nn.Module.to(parts.unet, parts.device.torch)
 
 
-def loss(parts: LatentDiffusion, batch: Batch, draw: Draw, told: Callable[[], Conditions]) -> Tensor:
-    """The loss of the predicted noise (or velocity), as the settings measure and weigh it."""
+def loss(
+    parts: LatentDiffusion, batch: Batch, draw: Draw, told: Callable[[Batch], Conditions], rows: slice = WHOLE
+) -> Tensor:
+    """The loss of the predicted noise (or velocity), as the settings measure and weigh it, of some pictures of a batch.
+
+    All are given noise, some kinds of which depend on the whole batch; that takes little memory.
+    """
     mean, deviation = batch.pictures["latent"].to(parts.device.torch).chunk(2, dim=1)
     x = (mean + deviation * draw.normal(mean.shape)) * parts.vae.config.scaling_factor
-    made = denoising.noised(x, parts.alphas, draw, parts.training)
-    found = _denoised(parts, made.noisy, made.steps, told())
+    made, batch = denoising.noised(x, parts.alphas, draw, parts.training).of(rows), batch.of(rows)
+    found = _denoised(parts, made.noisy, made.steps, told(batch))
     return denoising.loss(found, made, batch, parts.training, parts.prediction)
 
 

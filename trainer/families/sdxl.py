@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from trainer.engine import denoising
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
+from trainer.engine.pieces import WHOLE
 from trainer.families import blocks, clip_text, latent_diffusion, sources
 from trainer.families.base import Batch, Cached, Component, Frame, SampleRequest
 from trainer.families.latent_diffusion import Conditions, borrowed
@@ -115,9 +116,9 @@ def settle(parts: Sdxl, texts_encoded: bool) -> None:
     latent_diffusion.settle(parts, parts.text_encoders if texts_encoded else ())
 
 
-def loss(parts: Sdxl, batch: Batch, draw: Draw) -> Tensor:
-    """The loss of the predicted noise (or velocity), as the settings measure and weigh it."""
-    return latent_diffusion.loss(parts, batch, draw, functools.partial(_told, parts, batch))
+def loss(parts: Sdxl, batch: Batch, draw: Draw, rows: slice = WHOLE) -> Tensor:
+    """The loss of the predicted noise (or velocity), as the settings measure and weigh it, of some pictures."""
+    return latent_diffusion.loss(parts, batch, draw, functools.partial(_told, parts), rows)
 
 
 def _told(parts: Sdxl, batch: Batch) -> Conditions:

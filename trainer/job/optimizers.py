@@ -16,7 +16,8 @@ class Optimizer(Protocol):
 
     With `one_learning_rate` all groups have the same rate; with `averages` what is saved and sampled from is an average
     (the optimizer has `train` and `eval`) and no schedule is wanted; `devices` are those that it works on. Where it
-    cannot work, because its library or the device does not let it, `stand_in` takes its place with the same settings.
+    cannot work, because its library or the device does not let it, `stand_in` takes its place with the same settings;
+    `eight_bit` is the one with the same settings and state, but in 8 bits, "" where there is none.
     """
 
     label: ClassVar[str]
@@ -24,6 +25,7 @@ class Optimizer(Protocol):
     averages: ClassVar[bool]
     devices: ClassVar[frozenset[str]]
     stand_in: ClassVar["type[Optimizer] | None"]
+    eight_bit: ClassVar[str]
 
     def __init__(self, **settings: Any) -> None: ...
 
@@ -40,6 +42,7 @@ class _Settings(pydantic.BaseModel):
     averages: ClassVar[bool] = False
     devices: ClassVar[frozenset[str]] = _ANYWHERE
     stand_in: ClassVar[type[Optimizer] | None] = None
+    eight_bit: ClassVar[str] = ""
 
 
 _Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -50,6 +53,7 @@ class AdamW(_Settings):
     """Adam with decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101); torch's fused implementation."""
 
     label: ClassVar[str] = "AdamW"
+    eight_bit: ClassVar[str] = "AdamW8bit"
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.999)
     eps: float = pydantic.Field(1e-8, gt=0, le=1)
@@ -109,6 +113,7 @@ class Lion(_Settings):
 
     label: ClassVar[str] = "Lion"
     stand_in: ClassVar[type[Optimizer] | None] = PlainLion
+    eight_bit: ClassVar[str] = "Lion8bit"
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.99)
 

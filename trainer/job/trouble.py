@@ -1,5 +1,6 @@
 """Errors that a person can do something about."""
 
+import errno
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -46,6 +47,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "no_layers": Remedy("show_settings", "adapter.block_ranks"),
     "no_locks": Remedy("show_settings", "output.folder"),
     "out_of_memory": Remedy("show_settings", "training.batch_size"),
+    "out_of_memory_after_all": Remedy("show_settings", "dataset.resolution"),
     "picture_broken": Remedy("show_dataset"),
     "schedule_unknown": Remedy("show_settings", "model.base"),
     "state_other_optimizer": Remedy("show_settings", "training.optimizer"),
@@ -56,6 +58,15 @@ REMEDIES: Mapping[str, Remedy] = {
     "zero_snr_needs_v": Remedy("show_settings", "model.zero_terminal_snr"),
 }
 """What helps against which trouble, where more than resuming does."""
+
+# Of a card, of its libraries, of Apple's graphics ("MPS backend out of memory") and of a processor, from torch.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+    "not enough memory",
+)
 
 
 class Trouble(Exception):
@@ -79,3 +90,19 @@ class Refused(Exception):
     def __init__(self, key: str, **values: object) -> None:
         self.key = key
         super().__init__(say(key, **values))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of the device, or of the machine, did not suffice."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if isinstance(error, Trouble | OSError):
+        return False
+    # torch is not imported here: its OutOfMemoryError is known by its name.
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return named or any(sign in first_line(error) for sign in _OUT_OF_MEMORY)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

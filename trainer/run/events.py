@@ -147,6 +147,20 @@ class Warned(_Event):
     text: str
 
 
+class Replanned(_Event):
+    """Memory did not suffice for step `step`, which is done again by a plan that needs less; `text` is for a person.
+
+    `micro_batch` pictures are computed at once; `optimizer` is the one used from now on.
+    """
+
+    kind: Literal["replanned"] = "replanned"
+    step: int
+    text: str
+    micro_batch: int
+    checkpointing: bool
+    optimizer: str
+
+
 class Validated(_Event):
     """The loss on pictures kept out of training."""
 
@@ -195,7 +209,21 @@ class Finished(_Event):
     training_s: float
 
 
-Going = Started | Stage | Step | Epoch | Sample | Saved | Keeping | Asked | Paused | Resumed | Warned | Validated
+Going = (
+    Started
+    | Stage
+    | Step
+    | Epoch
+    | Sample
+    | Saved
+    | Keeping
+    | Asked
+    | Paused
+    | Resumed
+    | Warned
+    | Replanned
+    | Validated
+)
 Event = Going | Stopped | Failed | Finished
 
 

@@ -67,6 +67,7 @@ def test_the_kinds_are_those_that_readers_know() -> None:
         "paused",
         "resumed",
         "warned",
+        "replanned",
         "validated",
         "stopped",
         "failed",

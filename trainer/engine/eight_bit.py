@@ -1,0 +1,69 @@
+"""An optimizer exchanged, in the middle of a training, for the one that keeps its state in 8 bits."""
+
+import gc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.engine.checkpoint import Learner
+from trainer.engine.device import Device
+from trainer.engine.optimizing import hindrance
+from trainer.job.optimizers import OPTIMIZERS
+from trainer.job.settings import Training
+
+_BLOCK = 256  # the elements that share a scale in the optimizers of bitsandbytes
+# What they call state1 and state2 is called so in torch.
+_MOMENTS = (("exp_avg", "state1"), ("exp_avg_sq", "state2"))
+
+
+def sister(optimizer: str, place: Device) -> str:
+    """The optimizer that keeps the same state in 8 bits, where it works on this device; else "".
+
+    Where several processes train, each would have to change to it in the same step, though only one lacks memory.
+    """
+    name = OPTIMIZERS[optimizer].eight_bit
+    if not name or place.processes > 1 or hindrance(OPTIMIZERS[name], place.torch):
+        return ""
+    return name
+
+
+def exchange(learner: Learner, name: str, training: Training, place: Device) -> None:
+    """Gives `learner` the optimizer `name`, with the state of its own one rounded to 8 bits.
+
+    The state waits in the main memory until the old optimizer is gone.
+    """
+    kept = {
+        parameter: {key: value.cpu() if isinstance(value, Tensor) else value for key, value in own.items()}
+        for parameter, own in learner.optimizer.state.items()
+    }
+    groups = [{key: group[key] for key in ("params", "lr", "base_lr")} for group in learner.optimizer.param_groups]
+    learner.optimizer = None
+    place.accelerator.free_memory()
+    gc.collect()
+    optimizer = OPTIMIZERS[name](**training.optimizer_args).build(groups)
+    learner.optimizer = place.accelerator.prepare_optimizer(optimizer)
+    for number, group in enumerate(optimizer.param_groups):
+        for place_of, parameter in enumerate(group["params"]):
+            if parameter in kept:
+                optimizer.init_state(group, parameter, number, place_of)
+                _carry_over(kept[parameter], optimizer.state[parameter])
+
+
+@torch.no_grad()
+def _carry_over(old: dict[str, Any], new: dict[str, Any]) -> None:
+    import bitsandbytes.functional
+
+    new["step"] = int(old["step"])
+    for torch_name, name in _MOMENTS:
+        moment = old.get(torch_name, old.get(name))
+        if moment is None:
+            continue
+        if new[name].dtype != torch.uint8:  # a small tensor, which stays as it is
+            new[name].copy_(moment)
+            continue
+        number = name[-1]
+        whole = moment.to(new[name].device).contiguous()
+        rounded, state = bitsandbytes.functional.quantize_blockwise(whole, code=new[f"qmap{number}"], blocksize=_BLOCK)
+        new[name].copy_(rounded.reshape(new[name].shape))
+        new[f"absmax{number}"].copy_(state.absmax)
