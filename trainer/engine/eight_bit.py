@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from trainer.engine.checkpoint import Learner
 from trainer.engine.device import Device
@@ -52,8 +53,6 @@ def exchange(learner: Learner, name: str, training: Training, place: Device) -> 
 
 @torch.no_grad()
 def _carry_over(old: dict[str, Any], new: dict[str, Any]) -> None:
-    import bitsandbytes.functional
-
     new["step"] = int(old["step"])
     for torch_name, name in _MOMENTS:
         moment = old.get(torch_name, old.get(name))
@@ -62,8 +61,19 @@ def _carry_over(old: dict[str, Any], new: dict[str, Any]) -> None:
         if new[name].dtype != torch.uint8:  # a small tensor, which stays as it is
             new[name].copy_(moment)
             continue
-        number = name[-1]
-        whole = moment.to(new[name].device).contiguous()
-        rounded, state = bitsandbytes.functional.quantize_blockwise(whole, code=new[f"qmap{number}"], blocksize=_BLOCK)
-        new[name].copy_(rounded.reshape(new[name].shape))
-        new[f"absmax{number}"].copy_(state.absmax)
+        codes, largest = rounded(moment, new[f"qmap{name[-1]}"].cpu())
+        new[name].copy_(codes.reshape(new[name].shape))
+        new[f"absmax{name[-1]}"].copy_(largest)
+
+
+def rounded(values: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """The number in `codebook` [256], which rises, that each of `values` is nearest to; and what it is multiplied by.
+
+    The values are taken in blocks, each relative to its largest (Dettmers et al., arXiv:2110.02861, section 2.1).
+    """
+    count = values.numel()
+    blocks = functional.pad(values.flatten(), (0, -count % _BLOCK)).view(-1, _BLOCK)
+    largest = blocks.abs().amax(dim=1)
+    shares = blocks / largest.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
+    between = (codebook[1:] + codebook[:-1]) / 2
+    return torch.bucketize(shares, between).to(torch.uint8).flatten()[:count], largest

@@ -22,10 +22,10 @@ def build(
     """
     kind, why = OPTIMIZERS[training.optimizer], ""
     while kind.stand_in is not None:
-        hindrance = hindrance(kind, device)
-        if not hindrance:
+        found = hindrance(kind, device)
+        if not found:
             break
-        kind, why = kind.stand_in, why or hindrance
+        kind, why = kind.stand_in, why or found
     if why:
         wanted = OPTIMIZERS[training.optimizer].label
         warn(say("optimizer_stand_in", optimizer=wanted, reason=why, instead=kind.label))
