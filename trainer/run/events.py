@@ -209,21 +209,8 @@ class Finished(_Event):
     training_s: float
 
 
-Going = (
-    Started
-    | Stage
-    | Step
-    | Epoch
-    | Sample
-    | Saved
-    | Keeping
-    | Asked
-    | Paused
-    | Resumed
-    | Warned
-    | Replanned
-    | Validated
-)
+Told = Asked | Paused | Resumed | Warned | Replanned
+Going = Started | Stage | Step | Epoch | Sample | Saved | Keeping | Told | Validated
 Event = Going | Stopped | Failed | Finished
 
 
