@@ -22,6 +22,7 @@ class Hub:
 
     repositories: dict[str, dict[str, bytes]] = dataclasses.field(default_factory=dict)
     gated: set[str] = dataclasses.field(default_factory=set)
+    forbidden: set[str] = dataclasses.field(default_factory=set)
     asked: list[tuple[str, str, str, str]] = dataclasses.field(default_factory=list)
     bytes_per_s: float = 0.0
     break_after_bytes: int = 0
@@ -78,6 +79,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(404, {"X-Error-Code": "RepoNotFound"}, b'{"error": "Repository not found"}')
         elif found[1] in self.hub.gated:
             self._answer(403, {"X-Error-Code": "GatedRepo"}, b'{"error": "Access is restricted"}')
+        elif found[1] in self.hub.forbidden:
+            self._answer(403, {}, b'{"error": "Forbidden"}')
         elif about:
             self._answer(200, {"Content-Type": "application/json"}, _about(about[1], self.hub.repositories[about[1]]))
         elif file and file[2] in self.hub.repositories[file[1]]:

@@ -146,6 +146,7 @@ def test_a_run_folder_that_vanishes_ends_the_training_in_a_sentence(
     run, elsewhere = begun(job), tmp_path / "elsewhere"
     with pytest.raises(Trouble, match="is not there any more") as trouble:
         trained(run, kind, 2, lambda: run.path.rename(elsewhere))
+    assert trouble.value.key == "run_folder_gone"
     assert "resume" in trouble.value.advice
     assert not run.path.exists()
     assert trained(RunFolder(elsewhere))[1][-1].kind == "finished"

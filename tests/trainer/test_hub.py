@@ -233,15 +233,17 @@ def test_what_cannot_be_fetched_is_said_in_a_sentence(hub: Hub, tmp_path: pathli
     refiner = checkpoints.write(tmp_path / "r.safetensors", checkpoints.REFINER, size_bytes=MANY_BYTES).read_bytes()
     hub.repositories = {
         "user/gated": whole,
+        "user/theirs": whole,
         "user/two": whole,
         "user/pickles": {"a.ckpt": b""},
         "user/flux": flux,
         "user/bins": {"model_index.json": b"{}", "unet/config.json": b"{}"},
         "user/refiner": {"r.safetensors": refiner},
     }
-    hub.gated = {"user/gated"}
+    hub.gated, hub.forbidden = {"user/gated"}, {"user/theirs"}
     expected = {
         "user/gated": ("hub_gated", f"Agree at {hub.address}/user/gated"),
+        "user/theirs": ("hub_refused", "with an account that may see it"),
         "user/none": ("hub_not_found", "no model user/none on the hub, or it is private"),
         "user/two": ("hub_several", "for example user/two/a.safetensors"),
         "user/two/c.safetensors": ("hub_no_file", "has no file c.safetensors"),
@@ -279,5 +281,6 @@ def test_without_a_network_it_says_so(tmp_path: pathlib.Path, offline: str, key:
 def test_a_full_disk_is_noticed_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = fetching.Plan("user/model", "abc", {"a.safetensors": 6 * 10**9}, 9 * 10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**10, 10**10, 10**9))
-    with pytest.raises(Trouble, match=r"6\.0 GB are to be fetched .* 1\.0 GB are free"):
+    with pytest.raises(Trouble, match=r"6\.0 GB are to be fetched .* 1\.0 GB are free") as trouble:
         fetching._check_space(plan)
+    assert "set HF_HUB_CACHE to a folder on another disk" in trouble.value.advice

@@ -101,14 +101,16 @@ def test_a_missing_caption_in_a_folder_without_words_says_so(tmp_path: pathlib.P
 
 def test_a_file_that_is_too_large_for_a_caption_is_refused(cat: pathlib.Path) -> None:
     cat.with_suffix(".txt").write_text("x" * 100_000)
-    assert only(errors(scanned(cat.parent)), "a.txt", "64 KiB")
+    assert only(errors(scanned(cat.parent)), "a.txt", "64 KiB", "Check that this is a caption; shorten it or remove it")
 
 
 def test_a_caption_that_may_not_be_read_is_named(cat: pathlib.Path) -> None:
     cat.with_suffix(".caption").mkdir()
     assert not errors(scanned(cat.parent))
     cat.with_suffix(".txt").symlink_to(cat.parent / "gone.txt")
-    assert only(errors(scanned(cat.parent)), "a.txt", "cannot be read")
+    assert only(
+        errors(scanned(cat.parent)), "a.txt", "cannot be read", "Give yourself the right to read it, or remove it"
+    )
 
 
 def test_a_caption_named_on_another_system_is_found(tmp_path: pathlib.Path) -> None:

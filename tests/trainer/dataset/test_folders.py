@@ -115,7 +115,7 @@ def test_nested_folders_are_named(tmp_path: pathlib.Path) -> None:
 def test_a_numbered_folder_without_pictures_is_named(tmp_path: pathlib.Path) -> None:
     pictures(tmp_path / "2_dog")
     (tmp_path / "5_cat").mkdir()
-    assert only(warnings(scanned(tmp_path)), "5_cat")
+    assert only(warnings(scanned(tmp_path)), "There are no pictures right in 5_cat", "or remove it")
 
 
 @pytest.mark.parametrize("inner", ["img/10_cat", "img/raw/cats"])
@@ -127,20 +127,29 @@ def test_pictures_that_lie_deeper_are_found_for_the_advice(tmp_path: pathlib.Pat
 
 
 def test_a_missing_folder(tmp_path: pathlib.Path) -> None:
-    assert only(errors(scanned(tmp_path / "nowhere")), "no folder", "nowhere", "Check")
+    assert only(
+        errors(scanned(tmp_path / "nowhere")),
+        "There is no folder",
+        "nowhere",
+        "Check the spelling, or choose the folder again",
+    )
 
 
 def test_a_file_instead_of_a_folder(tmp_path: pathlib.Path) -> None:
-    assert only(errors(scanned(picture(tmp_path / "a.png"))), "a.png is a file", "Choose")
+    assert only(
+        errors(scanned(picture(tmp_path / "a.png"))),
+        "a.png is a file, not a folder",
+        "Choose the folder that the file lies in",
+    )
 
 
 def test_an_empty_folder(tmp_path: pathlib.Path) -> None:
-    assert only(errors(scanned(tmp_path)), "is empty", "Put")
+    assert only(errors(scanned(tmp_path)), "is empty", "Put a folder such as 10_cat with your pictures")
 
 
 def test_a_folder_without_pictures(tmp_path: pathlib.Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    assert only(errors(scanned(tmp_path)), "no pictures", "Put")
+    assert only(errors(scanned(tmp_path)), "There are no pictures in", "Put PNG, JPEG or WebP files into it")
 
 
 @pytest.mark.parametrize("denied", ["", "2_dog"])
@@ -154,7 +163,9 @@ def test_a_folder_that_may_not_be_read(tmp_path: pathlib.Path, monkeypatch: pyte
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert only(errors(scanned(tmp_path)), str(tmp_path / denied), "Permission denied", "right to read")
+    assert only(
+        errors(scanned(tmp_path)), str(tmp_path / denied), "Permission denied", "or copy the pictures elsewhere"
+    )
 
 
 def test_links_are_followed_but_loops_are_not(tmp_path: pathlib.Path) -> None:

@@ -164,7 +164,7 @@ def test_a_file_that_is_no_picture_is_an_error_or_left_out(tmp_path: pathlib.Pat
     (leaf / "bad.jpg").write_bytes(raw)
     (leaf / "bad.txt").write_text("a cat")
     refused, skipped = scanned(tmp_path), scanned(tmp_path, broken_pictures="skip")
-    assert only(errors(refused), "bad.jpg")
+    assert only(errors(refused), "bad.jpg", "Replace or remove it, or set Broken pictures to skip")
     assert only(warned(skipped), "bad.jpg", "left out")
     assert (skipped.ok, skipped.pictures) == (True, 5)
 

@@ -353,7 +353,7 @@ def test_fp16_on_a_processor_is_refused(tmp_path: pathlib.Path, tiny_model: path
 
 
 def test_what_a_device_cannot_do_is_refused() -> None:
-    with pytest.raises(Trouble, match="bf16 does not work on Apple"):
+    with pytest.raises(Trouble, match="bf16 does not work on Apple's graphics"):
         device.refuse(Training(precision="bf16"), "mps")
 
 

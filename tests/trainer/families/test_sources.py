@@ -7,6 +7,7 @@ import socket
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
@@ -96,8 +97,24 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path: pathlib.Path, small
 
 
 def test_a_hub_id_that_was_not_fetched_says_so() -> None:
-    with pytest.raises(Trouble, match="nobody/nothing has not been fetched"):
+    with pytest.raises(Trouble, match="nobody/nothing has not been fetched") as base:
         sources.load(Model(base="nobody/nothing"), TEXTS)
+    assert base.value.key == "model_not_here"
+
+
+def test_a_vae_that_cannot_take_the_place_of_the_models_own_is_refused(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    with pytest.raises(Trouble, match="nobody/nothing has not been fetched") as absent:
+        sources.load(Model(base=str(tiny_model), vae="nobody/nothing"), TEXTS)
+    assert absent.value.key == "vae_not_here"
+    other = tmp_path / "vae"
+    AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=8).save_pretrained(other)
+    with pytest.raises(
+        Trouble, match=r"could not be loaded: its latent_channels is 8, but this family's is 4"
+    ) as misfit:
+        sources.load(Model(base=str(tiny_model), vae=str(other)), TEXTS)
+    assert misfit.value.advice.startswith("Check the path and that it is a VAE of a Stable Diffusion 1.x model")
 
 
 @pytest.mark.full_size

@@ -57,6 +57,12 @@ def test_what_is_no_whole_file_is_refused(tmp_path: pathlib.Path, content: bytes
     assert sentence in describe(str(tmp_path / "a.safetensors"), "sd15").problem
 
 
+def test_a_file_of_another_kind_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    problem = describe(str(tmp_path / "model.zip"), "sd15").problem
+    assert problem.endswith("model.zip is no .safetensors file: choose a .safetensors checkpoint.")
+
+
 def test_a_pickle_is_told_how_to_become_a_model(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "old model.ckpt"
     path.write_bytes(b"PK\x03\x04" + bytes(99))

@@ -88,7 +88,7 @@ def test_unknown_settings_are_reported_and_the_command_line_refuses_them(tmp_pat
         (b'{"version": 99}', "newer version"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"[" * 100_000, "holds no job"),
-        (b" " * (presets.MAX_BYTES + 1), "larger than 4 MB"),
+        (b" " * (presets.MAX_BYTES + 1), "is no job or preset: it is larger than 4 MB"),
         (b'{"version": ' + b"9" * 5000 + b"}", "holds no job"),
     ],
 )

@@ -237,6 +237,7 @@ def test_a_run_whose_folder_is_gone_has_failed_and_tried_again_gets_a_new_one(
     stage.acts = {"cat": [lambda run: run.path.rename(places / "gone"), finish]}
     stage.work()
     assert states() == {"cat": "failed"}
+    assert queue.entries()[0].advice == "Try again to train it in a new one."
     assert "is gone" in queue.entries()[0].reason
     queue.again(queue.entries()[0].id)
     stage.work()

@@ -128,6 +128,7 @@ def test_files_that_do_not_belong_together_are_refused(
     families = refused(capsys, out, "merge", out, one, sd2)
     assert "Stable Diffusion 2.x" in families
     assert "Stable Diffusion 1.x" in families
+    assert "choose files of one family" in families
     assert f"layer {made.FC1} is of different sizes" in refused(capsys, out, "merge", out, one, wide)
     assert "into a checkpoint instead" in refused(capsys, out, "merge", out, one, dora)
 
