@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -44,14 +45,27 @@ class Trainers:
 
     def resume(self, run: RunFolder, fault: Fault | None = None, kill_after_s: float | None = None) -> Ended:
         """Has a trainer carry on with `run`."""
-        said = run.path.with_suffix(".said")
+        return self.call(["resume", str(run.path)], run.path, fault, kill_after_s)
+
+    def call(
+        self,
+        words: list[str],
+        place: pathlib.Path,
+        fault: Fault | None = None,
+        kill_after_s: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """`python -m trainer` with these words; the fault strikes inside of the folder `place`."""
+        said = place.with_suffix(".said")
         said.write_text("", encoding="utf-8")  # it may be killed before it has said anything
         asked = {
-            "run": str(run.path),
+            "words": words,
+            "environment": dict(environment or {}),
+            "folder": str(place),
             "said": str(said),
             "fault": dataclasses.asdict(fault) if fault else None,
             "kill_after_s": kill_after_s,
-            "seen": None if fault or kill_after_s else str(run.path.with_suffix(".seen")),
+            "seen": None if fault or kill_after_s else str(place.with_suffix(".seen")),
         }
         assert self.server.stdin
         assert self.server.stdout

@@ -12,7 +12,7 @@ import pathlib
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pydantic
@@ -42,7 +42,7 @@ class Entry(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
     id: str = pydantic.Field(exclude=True)
     job: Job
-    position: float = pydantic.Field(default=0.0, ge=-1e12, le=1e12, allow_inf_nan=False)
+    position: float = pydantic.Field(default=0.0, allow_inf_nan=False)
     state: State = "waiting"
     reason: str = ""
     advice: str = ""
@@ -165,8 +165,7 @@ def add(job: Job) -> Entry:
     """Puts `job` at the end. Raises Refused and OSError."""
     whole = with_whole_paths(job, resolve_outputs(job.output.folder))
     with changing():
-        order = _order()
-        return write(Entry(id=_new_id(), job=whole, position=_between(order, len(order)), added_at=time.time()))
+        return write(Entry(id=_new_id(), job=whole, position=_position(len(_order())), added_at=time.time()))
 
 
 def duplicate(entry_id: str) -> Entry:
@@ -174,7 +173,7 @@ def duplicate(entry_id: str) -> Entry:
     with changing():
         entry, order = find(entry_id), _order()
         behind = next((at + 1 for at, one in enumerate(order) if one.id == entry.id), len(order))
-        return write(Entry(id=_new_id(), job=entry.job, position=_between(order, behind), added_at=time.time()))
+        return write(Entry(id=_new_id(), job=entry.job, position=_position(behind), added_at=time.time()))
 
 
 def move(entry_id: str, number: int) -> Entry:
@@ -183,8 +182,9 @@ def move(entry_id: str, number: int) -> Entry:
         entry = find(entry_id)
         if entry.state == "finished":
             raise Refused("queue_finished", name=entry.name)
-        order = [one for one in _order() if one.id != entry.id]
-        return write(entry.but(position=_between(order, min(max(number - 1, 0), len(order)))))
+        behind = min(max(number - 1, 0), len(_order()) - 1)
+        position = _position(behind, entry.id)
+        return write(find(entry.id).but(position=position))
 
 
 def edit(entry_id: str, job: Job) -> Entry:
@@ -271,17 +271,22 @@ def _new_id() -> str:
     return next(key for key in iter(lambda: secrets.token_hex(3), "") if key not in taken)
 
 
-def _between(order: Sequence[Entry], at: int) -> float:
-    """A position behind the first `at` of `order` and before all others of it."""
-    before = order[at - 1].position if at else -math.inf
-    after = order[at].position if at < len(order) else math.inf
+def _position(behind: int, moved: str = "") -> float:
+    """One behind the first `behind` of those that are not finished, without the entry `moved`, and before the others.
+
+    Raises OSError.
+    """
+    order = [entry.position for entry in _order() if entry.id != moved]
+    before = order[behind - 1] if behind else -math.inf
+    after = order[behind] if behind < len(order) else math.inf
     if math.isinf(before) or math.isinf(after):
         return 0.0 if not order else after - 1 if math.isinf(before) else before + 1
     middle = (before + after) / 2
     if before < middle < after:
         return middle
     # From the last to the first, each goes behind all that are still to go, so the order is the same at every moment.
-    top = math.ceil(order[-1].position) + 1
-    for number, entry in reversed(list(enumerate(order))):
+    everyone = _order()
+    top = math.ceil(everyone[-1].position) + 1
+    for number, entry in reversed(list(enumerate(everyone))):
         write(entry.but(position=float(top + number)))
-    return top + at - 0.5
+    return _position(behind, moved)
