@@ -1,13 +1,15 @@
 """Writes the caption of a picture, beside it."""
 
+import os
 import pathlib
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from app import thumbs
 from app.words import say
 from trainer.dataset.caption_files import EXTENSIONS, caption_files
-from trainer.dataset.folders import listing, stem
+from trainer.dataset.folders import Listing, natural, stem
 from trainer.dataset.pictures import EXTENSIONS as PICTURES
 from trainer.job.dataset_section import ENDING
 from trainer.run.folder import forget_abandoned, write_text
@@ -22,9 +24,7 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     path, all_lines = pathlib.Path(str(given.get("path"))), given.get("all_lines") is True
     ending = str(given.get("ending") or "")
-    if ending and (not ENDING.fullmatch(ending) or ending.lower() in PICTURES):
-        return {"ok": False, "message": say("captions.refused")}
-    if not thumbs.is_signed(str(path), str(given.get("key"))) or not path.is_file():
+    if not _may(path, ending, given.get("key")):
         return {"ok": False, "message": say("captions.refused")}
     # Half a character, which only a browser can send, is in no code.
     sent = str(given.get("text")).encode("utf-8", "replace").decode()
@@ -40,9 +40,33 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"ok": True, "caption": text, "message": say("captions.saved", name=target.name)}
 
 
+def whole_caption(given: Mapping[str, Any]) -> str:
+    """What training reads as the caption of the picture `given["path"]`, which has one; "" where nobody may know.
+
+    `key`, `ending` and `all_lines` as for `save_caption`.
+    """
+    path, ending = pathlib.Path(str(given.get("path"))), str(given.get("ending") or "")
+    if not _may(path, ending, given.get("key")):
+        return ""
+    lines = [line.strip() for line in _lines(caption_path(path, ending))]
+    return "\n".join(lines if given.get("all_lines") is True else lines[:1])
+
+
+def _may(path: pathlib.Path, ending: str, key: object) -> bool:
+    """Whether a page may have the caption with this ending of this picture."""
+    if ending and (not ENDING.fullmatch(ending) or ending.lower() in PICTURES):
+        return False
+    return thumbs.is_signed(str(path), str(key)) and path.is_file()
+
+
 def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:
     """The caption file of `picture`: the one that training reads, its ending in whatever case, or a new one."""
-    found = caption_files(listing(picture.parent), ending).get(stem(picture))
+    wanted, names = stem(picture), os.listdir(picture.parent)
+    # In a folder of thousands of files only those are looked at that may belong to this picture.
+    near = [name for name in names if unicodedata.normalize("NFC", name).startswith(wanted)]
+    paths = [picture.with_name(name) for name in sorted(near, key=natural)]
+    files = tuple(path for path in paths if not path.is_dir())
+    found = caption_files(Listing((), files), ending).get(wanted)
     return found[0] if found else picture.with_name(picture.stem + (ending or EXTENSIONS[0]))
 
 

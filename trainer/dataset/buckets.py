@@ -9,12 +9,25 @@ enlarging, the smallest and largest side still hold wherever the picture is larg
 import functools
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from trainer.job.settings import Dataset
 
 Size = tuple[int, int]
 CENTRE = 0.5
 _PLACES = 5
+_REMEMBERED = 16_384
+
+
+class _Rule(NamedTuple):
+    """The settings that decide a bucket, under their names there."""
+
+    buckets: bool
+    resolution: int
+    bucket_min_px: int
+    bucket_max_px: int
+    bucket_step_px: int
+    upscale: bool
 
 
 @functools.cache
@@ -38,18 +51,24 @@ def square(resolution_px: int, step_px: int) -> Size:
 
 def choose(width_px: int, height_px: int, settings: Dataset) -> Size:
     """The bucket of a picture of this size: one square without buckets, otherwise by the rule that `upscale` names."""
-    if not settings.buckets:
-        return square(settings.resolution, settings.bucket_step_px)
-    sizes = bucket_sizes(settings.resolution, settings.bucket_min_px, settings.bucket_max_px, settings.bucket_step_px)
+    return _choose(width_px, height_px, _Rule(*(getattr(settings, name) for name in _Rule._fields)))
+
+
+# Of thousands of pictures, many have one size, and all of them are asked for again at each change of a setting.
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _choose(width_px: int, height_px: int, rule: _Rule) -> Size:
+    if not rule.buckets:
+        return square(rule.resolution, rule.bucket_step_px)
+    sizes = bucket_sizes(rule.resolution, rule.bucket_min_px, rule.bucket_max_px, rule.bucket_step_px)
     if (width_px, height_px) in sizes:
         return width_px, height_px
-    if settings.upscale:
+    if rule.upscale:
         return nearest(width_px, height_px, sizes)
-    bucket = _own_size(width_px, height_px, settings)
-    if settings.bucket_min_px <= min(bucket) and max(bucket) <= settings.bucket_max_px:
+    bucket = _own_size(width_px, height_px, rule)
+    if rule.bucket_min_px <= min(bucket) and max(bucket) <= rule.bucket_max_px:
         return bucket
     fitting = [size for size in sizes if size[0] <= width_px and size[1] <= height_px]
-    return nearest(width_px, height_px, fitting) if fitting else _at_most(bucket, settings)
+    return nearest(width_px, height_px, fitting) if fitting else _at_most(bucket, rule)
 
 
 def nearest(width_px: int, height_px: int, sizes: Iterable[Size]) -> Size:
@@ -94,9 +113,9 @@ def steps_per_epoch(counts: Iterable[int], batch_size: int, gradient_accumulatio
     return -(-batches(counts, batch_size) // gradient_accumulation)
 
 
-def _own_size(width_px: int, height_px: int, settings: Dataset) -> Size:
+def _own_size(width_px: int, height_px: int, rule: _Rule) -> Size:
     """Kohya's rule without enlarging: shrunk to the area if need be, then cut down to whole steps."""
-    step, area = settings.bucket_step_px, settings.resolution**2
+    step, area = rule.bucket_step_px, rule.resolution**2
     if width_px * height_px <= area:
         return _cut(width_px, step), _cut(height_px, step)
     wide = _cut(math.sqrt(area * width_px / height_px) + 0.5, step)
@@ -106,8 +125,8 @@ def _own_size(width_px: int, height_px: int, settings: Dataset) -> Size:
     return nearest(width_px, height_px, (whole_steps_wide, whole_steps_tall))
 
 
-def _at_most(size: Size, settings: Dataset) -> Size:
-    longest = _cut(settings.bucket_max_px, settings.bucket_step_px)
+def _at_most(size: Size, rule: _Rule) -> Size:
+    longest = _cut(rule.bucket_max_px, rule.bucket_step_px)
     return min(size[0], longest), min(size[1], longest)
 
 

@@ -1,16 +1,19 @@
 """The captions that lie beside the pictures of one folder, and what is wrong with them."""
 
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.dataset.folders import Listing, stem
+from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.problems import Problem, capped, problem, some
 from trainer.job.settings import Dataset
 from trainer.job.words import say
 
 EXTENSIONS = (".txt", ".caption")  # the first one wins
 _MAX_BYTES = 65_536
+_REMEMBERED = 8192
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ def read_captions(held: Listing, words: str, settings: Dataset) -> tuple[Mapping
     """The caption of each picture's stem, `words` standing in where there is none; and what is wrong."""
     files = caption_files(held, settings.caption_extension)
     pictures = {stem(picture): picture for picture in reversed(held.pictures)}
-    captions = {name: _read(files.get(name, ()), words, settings.wildcards) for name in reversed(pictures)}
+    looks = dict(zip(held.files, held.looks, strict=True))
+    read = functools.partial(_read, looks=looks, words=words, all_lines=settings.wildcards)
+    captions = {name: read(files.get(name, ())) for name in reversed(pictures)}
     errors = [wrong for caption in captions.values() for wrong in caption.problems]
     remarked: dict[str, list[pathlib.Path]] = {}
     for name, caption in captions.items():
@@ -50,25 +55,37 @@ def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Pat
     return found
 
 
-def _read(files: Sequence[pathlib.Path], words: str, all_lines: bool) -> Caption:
+def _read(files: Sequence[pathlib.Path], looks: Mapping[pathlib.Path, Look], words: str, all_lines: bool) -> Caption:
     if not files:
         return Caption(words, remarks=("data_no_caption",))
     path, double = files[0], ("data_two_captions",) if len(files) > 1 else ()
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            return Caption(words, problems=(problem("error", "data_caption_long", path, limit=_MAX_BYTES // 1024),))
-        lines = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+        lines = _lines_as_of(path, looks[path]) if is_settled(looks[path]) else _lines(path)
     except UnicodeDecodeError:
         return Caption(words, problems=(problem("error", "data_caption_encoding", path),))
     except OSError as error:
         return Caption(words, problems=(problem("error", "data_caption_unreadable", path, reason=error.strerror),))
+    if lines is None:
+        return Caption(words, problems=(problem("error", "data_caption_long", path, limit=_MAX_BYTES // 1024),))
     if not lines:
         return Caption(words, remarks=(*double, "data_empty_caption"))
     if all_lines or len(lines) == 1:
         return Caption("\n".join(lines), path, double)
     return Caption(lines[0], path, (*double, "data_more_lines"))
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _lines_as_of(path: pathlib.Path, look: Look) -> tuple[str, ...] | None:
+    return _lines(path)
+
+
+def _lines(path: pathlib.Path) -> tuple[str, ...] | None:
+    """The lines that say something; None where they are too long to be a caption. Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        return None
+    return tuple(line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip())
 
 
 def _remark(key: str, paths: Sequence[pathlib.Path], instead: str) -> Problem:

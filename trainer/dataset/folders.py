@@ -1,5 +1,6 @@
 """Kohya's folder convention: `25_cat` is 25 repeats of "cat"; where a data set lies, and what lies in a folder."""
 
+import functools
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from trainer.dataset.looks import Look, look_of
 from trainer.dataset.pictures import EXTENSIONS, readable_extensions
 
 MAX_REPEATS = 10_000
@@ -14,6 +16,7 @@ _STARTERS = MappingProxyType({"starter": "dataset", "starter-style": "dataset_st
 _IGNORED = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir"})
 _OTHER_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw", ".tga", ".jp2"})
 _DEPTH = 4
+_FOLDERS_REMEMBERED = 16
 
 
 @dataclass(frozen=True)
@@ -26,22 +29,29 @@ class Named:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds in natural order, without hidden things: its sub-folders and its files."""
+    """What a folder holds in natural order, without hidden things: its sub-folders and its files.
+
+    `looks` tells how each of the files looks from outside.
+    """
 
     folders: tuple[pathlib.Path, ...]
     files: tuple[pathlib.Path, ...]
+    looks: tuple[Look, ...] = ()
 
     @property
     def pictures(self) -> tuple[pathlib.Path, ...]:
         """The files that are pictures by their ending and can be read here."""
-        readable = readable_extensions()
-        return tuple(file for file in self.files if file.suffix.lower() in readable)
+        return _ending_in(self.files, readable_extensions())
 
     @property
     def unread(self) -> tuple[pathlib.Path, ...]:
         """The files that are pictures of a kind that cannot be read here."""
-        unread = (EXTENSIONS | _OTHER_PICTURES) - readable_extensions()
-        return tuple(file for file in self.files if file.suffix.lower() in unread)
+        return _ending_in(self.files, (EXTENSIONS | _OTHER_PICTURES) - readable_extensions())
+
+
+@functools.lru_cache(maxsize=2 * _FOLDERS_REMEMBERED)
+def _ending_in(files: tuple[pathlib.Path, ...], endings: frozenset[str]) -> tuple[pathlib.Path, ...]:
+    return tuple(file for file in files if file.suffix.lower() in endings)
 
 
 def resolve(folder: str) -> pathlib.Path:
@@ -69,8 +79,18 @@ def listing(folder: pathlib.Path) -> Listing:
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not _is_hidden(entry.name)]
     inner = {entry.name for entry in shown if _is_folder(entry)}
-    paths = [folder / name for name in sorted((entry.name for entry in shown), key=natural)]
-    return Listing(tuple(p for p in paths if p.name in inner), tuple(p for p in paths if p.name not in inner))
+    looks = {entry.name: look_of(entry) for entry in shown if entry.name not in inner}
+    return Listing(
+        _in_order(folder, tuple(entry.name for entry in shown if entry.name in inner)),
+        files := _in_order(folder, tuple(looks)),
+        tuple(looks[path.name] for path in files),
+    )
+
+
+# The names in a folder change seldom, and to bring thousands into their order takes longer than to read them.
+@functools.lru_cache(maxsize=_FOLDERS_REMEMBERED)
+def _in_order(folder: pathlib.Path, names: tuple[str, ...]) -> tuple[pathlib.Path, ...]:
+    return tuple(folder / name for name in sorted(names, key=natural))
 
 
 def is_loop(folder: pathlib.Path, root: pathlib.Path) -> bool:

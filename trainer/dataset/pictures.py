@@ -1,6 +1,7 @@
 """Reading pictures: their size without decoding them, and their pixels as plain RGB in a bucket's size."""
 
 import contextlib
+import functools
 import pathlib
 import struct
 import warnings
@@ -13,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from trainer.dataset.buckets import CENTRE, Size, place, scaled_size
 from trainer.dataset.file_ends import seems_cut_off
+from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.problems import printable
 from trainer.job.words import say
 
@@ -22,6 +24,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
 )
 _ORIENTATION = 0x0112
+_REMEMBERED = 16_384
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,11 +47,21 @@ class BrokenPicture(ValueError):
         super().__init__(printable(say("data_broken", path=path, reason=reason)))
 
 
-def size_px(path: pathlib.Path) -> Size:
+def size_px(path: pathlib.Path, look: Look = ()) -> Size:
     """(width, height) as shown, after EXIF orientation, from the header alone; raises BrokenPicture.
 
     Pixels are decoded only where the end of the file looks cut off, so that a truncated picture is found all the same.
+    With the `look` of the file nothing is read again of one that has not changed.
     """
+    return _size_as_of(path, look) if is_settled(look) else _size(path)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _size_as_of(path: pathlib.Path, look: Look) -> Size:
+    return _size(path)
+
+
+def _size(path: pathlib.Path) -> Size:
     with _opened(path) as picture:
         size = picture.size
         if seems_cut_off(path, picture):
@@ -137,7 +150,7 @@ def _known_formats() -> list[str]:
 
 def readable_extensions() -> frozenset[str]:
     """The endings (lower case, with dot) of the pictures that this installation can read."""
-    return EXTENSIONS & Image.registered_extensions().keys()
+    return EXTENSIONS & frozenset(Image.registered_extensions())
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -1,5 +1,6 @@
 """How long a training is and in which order it sees what: the one source of every count that is shown or obeyed."""
 
+import functools
 import math
 import random
 from collections.abc import Iterator
@@ -91,8 +92,9 @@ def bucket_rows(scan: Scan, settings: Dataset) -> tuple[Row, ...]:
     """One row for each bucket that holds a picture, by width, then height."""
     pictures: dict[Size, int] = {}
     repeated: dict[Size, int] = {}
+    chosen = functools.cache(functools.partial(buckets.choose, settings=settings))
     for picture, times, _ in _shown(scan):
-        bucket = buckets.choose(picture.width_px, picture.height_px, settings)
+        bucket = chosen(picture.width_px, picture.height_px)
         pictures[bucket] = pictures.get(bucket, 0) + 1
         repeated[bucket] = repeated.get(bucket, 0) + times
     return tuple(Row(*bucket, pictures[bucket], repeated[bucket]) for bucket in sorted(pictures))

@@ -1,6 +1,8 @@
 """Warnings about a data set that can be read but may not train as its owner expects."""
 
 import dataclasses
+import functools
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -32,16 +34,20 @@ def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
     )
 
 
-def cut_share(picture: Picture, settings: Dataset) -> float:
-    """How much of the picture's area is cut away to fit its bucket, from 0 to 1."""
-    bucket = buckets.choose(picture.width_px, picture.height_px, settings)
-    width, height = buckets.scaled_size(picture.width_px, picture.height_px, bucket)
+def cut_share(width_px: int, height_px: int, settings: Dataset) -> float:
+    """How much of the area of a picture of this size is cut away to fit its bucket, from 0 to 1."""
+    bucket = buckets.choose(width_px, height_px, settings)
+    width, height = buckets.scaled_size(width_px, height_px, bucket)
     return 1 - bucket[0] * bucket[1] / (width * height)
 
 
-def least_tokens(caption: str) -> int:
-    """How many tokens a CLIP text encoder sees at least: one a word, one a sign."""
-    return len(re.findall(r"\w+|[^\w\s]", caption))
+def is_longer(caption: str, most_tokens: int) -> bool:
+    """Whether a CLIP text encoder sees more than `most_tokens` at least: one a word, one a sign."""
+    if len(caption) <= most_tokens:
+        return False
+    # Of a caption of thousands of words, the first ones tell.
+    found = re.finditer(r"\w+|[^\w\s]", caption)
+    return next(itertools.islice(found, most_tokens, None), None) is not None
 
 
 def _resolution(job: Job) -> list[Problem]:
@@ -66,12 +72,13 @@ def _pictures(pictures: Sequence[Picture], job: Job) -> list[Problem]:
     found = [_warn("data_few", "dataset.folder", count=len(pictures))] if len(pictures) < _FEW else []
     side = settings.resolution
     small = [p.path.name for p in pictures if p.width_px * p.height_px < side**2 * _SMALL_AREA]
-    cut = [p.path.name for p in pictures if cut_share(p, settings) > _MUCH_CUT]
+    share = functools.cache(functools.partial(cut_share, settings=settings))
+    cut = [p.path.name for p in pictures if share(p.width_px, p.height_px) > _MUCH_CUT]
     if small:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:
         found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
-    long = [p.path.name for p in pictures if max(map(least_tokens, longest(p.caption, settings)), default=0) > most]
+    long = [p.path.name for p in pictures if any(is_longer(text, most) for text in longest(p.caption, settings))]
     if long:
         found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=most))
     return found

@@ -1,6 +1,7 @@
 """What a pictures folder holds for training, and what is wrong with it."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from dataclasses import replace
 from trainer.dataset import folders
 from trainer.dataset.caption_files import Caption, read_captions
 from trainer.dataset.found import Picture, Scan, Subset
+from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.masks import with_masks
 from trainer.dataset.pictures import BrokenPicture, size_px
 from trainer.dataset.problems import Level, Problem, capped, printable, problem, some
@@ -16,6 +18,10 @@ from trainer.job.settings import Dataset
 __all__ = ["Picture", "Scan", "Subset", "scan", "without"]
 
 Inside = tuple[pathlib.Path, folders.Listing]
+Found = tuple[Subset | None, tuple[Problem, ...]]
+_READ = ("caption_extension", "wildcards", "trigger", "default_repeats", "broken_pictures")
+"""The settings that decide how a folder is read, besides where it lies; the reading is given no other."""
+_REMEMBERED = 16
 
 
 def scan(settings: Dataset) -> Scan:
@@ -101,25 +107,42 @@ def _is_leaf(folder: pathlib.Path, held: folders.Listing, inner: Sequence[Inside
     return not any(inside.pictures and folders.read_name(path.name).repeats is not None for path, inside in inner)
 
 
-def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> tuple[Subset | None, list[Problem]]:
+def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Found:
     """The subset that `folder` is (None if it is none), and what is wrong with it."""
+    asked = Dataset(**{name: getattr(settings, name) for name in _READ})
+    if is_settled(*held.looks):
+        found = _subset_as_of(folder, held, asked)
+        # What could not be read may be readable the next time though its file has not changed.
+        if found[0] and len(found[0].pictures) == len(held.pictures) and all(p.level != "error" for p in found[1]):
+            return found
+    return _read_subset(folder, held, asked)
+
+
+# At each change of a setting all folders are asked for again, twice: they are read when one of their files changes.
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _subset_as_of(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Found:
+    return _read_subset(folder, held, settings)
+
+
+def _read_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Found:
     name = printable(folder.name)  # it goes into captions and into the metadata of files
     named = folders.read_name(name)
     problems = _unread_formats(folder, held)
     if named.repeats is not None and not 1 <= named.repeats <= folders.MAX_REPEATS:
         key = "data_no_repeats" if named.repeats < 1 else "data_many_repeats"
-        return None, [problem("error", key, folder, name=name, repeats=named.repeats, limit=folders.MAX_REPEATS)]
+        return None, (problem("error", key, folder, name=name, repeats=named.repeats, limit=folders.MAX_REPEATS),)
     if not held.pictures:
         empty = [problem("warning", "data_empty_subset", folder, name=name)] if named.repeats else []
-        return None, problems + empty
+        return None, (*problems, *empty)
     if named.repeats is None:
         repeats = settings.default_repeats
         problems.append(problem("warning", "data_unnumbered", folder, name=name, repeats=repeats))
     captions, bad_captions = read_captions(held, named.words, settings)
     single, doubled = _one_per_stem(held.pictures)
-    pictures, broken = _read_pictures(single, captions, settings)
+    looks = dict(zip(held.files, held.looks, strict=True))
+    pictures, broken = _read_pictures([(path, looks[path]) for path in single], captions, settings)
     subset = Subset(folder, name, named.repeats or settings.default_repeats, named.words, pictures)
-    return subset, [*problems, *capped(doubled), *capped(broken), *bad_captions]
+    return subset, (*problems, *capped(doubled), *capped(broken), *bad_captions)
 
 
 def _one_per_stem(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], list[Problem]]:
@@ -134,13 +157,13 @@ def _one_per_stem(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], li
 
 
 def _read_pictures(
-    paths: Sequence[pathlib.Path], captions: Mapping[str, Caption], settings: Dataset
+    files: Sequence[tuple[pathlib.Path, Look]], captions: Mapping[str, Caption], settings: Dataset
 ) -> tuple[tuple[Picture, ...], list[Problem]]:
     pictures, broken = [], []
-    for path in paths:
+    for path, look in files:
         caption = captions[folders.stem(path)]
         try:
-            pictures.append(Picture(path, *size_px(path), caption.text, caption.path))
+            pictures.append(Picture(path, *size_px(path, look), caption.text, caption.path))
         except BrokenPicture as error:
             broken.append(_broken(error, settings))
     return tuple(pictures), broken
