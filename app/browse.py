@@ -13,7 +13,7 @@ from app import places
 from app.words import say
 from trainer.dataset.pictures import EXTENSIONS
 
-COUNTING_S = 0.4
+COUNTING_S = 0.1
 FILE_ENDINGS = (".safetensors", ".ckpt")
 FILE_KINDS = ("model", "lora", "checkpoint")
 """What may be browsed for that is a file; everything else is a folder."""
@@ -77,9 +77,8 @@ def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
     # They are looked up once: a folder may hold thousands of others.
     known = roots()
     folder = _nearest(str(wanted.get("path") or ""), known)
-    entries, message = _entries(folder)
+    (inside, entries), message = _entries(folder, known)
     until = time.monotonic() + COUNTING_S
-    inside = [path for path in entries if os.path.isdir(path) and allowed(path, known)]
     return {
         "path": str(folder),
         "message": message,
@@ -100,12 +99,19 @@ def _nearest(text: str, inside: Roots) -> pathlib.Path:
     return inside[0][1]
 
 
-def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], str]:
+def _entries(folder: pathlib.Path, known: Roots) -> tuple[tuple[list[pathlib.Path], list[pathlib.Path]], str]:
+    """The folders in `folder` that may be shown and all else in it, in order; and why it cannot be read, or ""."""
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith((".", "$")) and is_text(path.name)]
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if not entry.name.startswith((".", "$")) and is_text(entry.name)]
     except OSError as error:
-        return [], say("browser.unreadable", reason=error.strerror or error)
-    return sorted(found, key=_natural), ""
+        return ([], []), say("browser.unreadable", reason=error.strerror or error)
+    inner = {entry.name for entry in found if (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir())}
+    # What is no link lies where `folder` lies; on Windows a junction is one without saying so.
+    links = {entry.name for entry in found if entry.is_symlink() or os.name == "nt"}
+    paths = sorted((folder / entry.name for entry in found), key=_natural)
+    shown = [path for path in paths if path.name in inner and (path.name not in links or allowed(path, known))]
+    return (shown, [path for path in paths if path.name not in inner]), ""
 
 
 def is_text(name: str) -> bool:
@@ -133,7 +139,7 @@ def _count(folder: pathlib.Path, until: float) -> int | None:
     if time.monotonic() > until:
         return None
     try:
-        return count_pictures(folder.iterdir())
+        return sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in os.listdir(folder))
     except OSError:
         return None
 

@@ -1,19 +1,23 @@
 """What the page shows of a data set and of the plan made from it."""
 
+import functools
 import html
 import json
+import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from app import thumbs
 from app.forms import Values
 from app.words import say
+from trainer.dataset import folders
 from trainer.dataset.plan import Plan, make_plan
 from trainer.dataset.problems import Problem
 from trainer.dataset.scan import Picture, Scan, Subset, scan
 from trainer.job import fields
 from trainer.job.fields import Invalid, Message
-from trainer.job.settings import Job
+from trainer.job.settings import Dataset, Job
 
 MOST_PICTURES = 5000
 TILE_CHARACTERS = 160
@@ -47,10 +51,27 @@ def line(values: Values) -> str:
     if wrong:
         titles = [specs[message.path].title for message in wrong if message.path in specs]
         return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(titles))))
-    plan = make_plan(job)
+    given = filter(None, (job.dataset.folder, job.dataset.regularisation_folder))
+    plan = make_plan(job, _scan_as_of(job.dataset, tuple(time for folder in given for time in _changed(folder))))
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
     return "".join(("<p>", *(_part(*part) for part in parts(plan, job)), "</p>"))
+
+
+@functools.lru_cache(maxsize=2)
+def _scan_as_of(settings: Dataset, changed: tuple[tuple[str, int], ...]) -> Scan:
+    """The scan of a data set that looks as `changed` says: for counts, thousands of pictures are read only once."""
+    return scan(settings)
+
+
+def _changed(folder: str) -> tuple[tuple[str, int], ...]:
+    """When each folder of a data set was last changed; the time of asking where that cannot be read."""
+    try:
+        with os.scandir(folders.resolve(folder)) as entries:
+            inner = [(entry.path, entry.stat().st_mtime_ns) for entry in entries]
+        return (("", folders.resolve(folder).stat().st_mtime_ns), *sorted(inner))
+    except (OSError, ValueError):
+        return (("", time.time_ns()),)
 
 
 def _paragraph(text: str) -> str:

@@ -6,6 +6,8 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const FOLDER = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M2.5 5.5v10h15v-8h-8l-2-2z"/></svg>';
   const FILE = '<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M5 2.5h6.5l3.5 3.5v11.5H5zM11.5 2.5V6H15"/></svg>';
   const FILES_ONLY = ["lora", "checkpoint"];
+  const AT_ONCE = 200;
+  let waiting = [];
   let kind = "folder";
   let target = null;
   let chosen = "";
@@ -42,15 +44,27 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const crumbs = found.crumbs.flatMap((crumb, i) => [i ? document.createTextNode("›") : null,
       make("button", {type: "button", text: crumb.name, title: crumb.path, on: {click: () => show(crumb.path)}})]);
     find("crumbs").replaceChildren(...crumbs.filter(Boolean));
-    find("entries").replaceChildren(
-      ...found.folders.map(item => entry(FOLDER, item, pictures(item.pictures), () => show(item.path))),
-      ...found.files.map(item => entry(FILE, item, item.size, event => pick(event, item.path))));
+    waiting = [
+      ...found.folders.map(item => () => entry(FOLDER, item, pictures(item.pictures), () => show(item.path))),
+      ...found.files.map(item => () => entry(FILE, item, item.size, event => pick(event, item.path)))];
+    find("entries").replaceChildren();
+    more();
     find("entries").scrollTop = 0;
     const empty = !found.folders.length && !found.files.length;
     const onlyFiles = FILES_ONLY.includes(kind);
     const here = onlyFiles ? "" : found.pictures ? say("here", {pictures: pictures(found.pictures)}) : empty ? say("empty") : "";
     find("message").textContent = found.message || (onlyFiles && empty ? say("no_files") : here);
     choose(onlyFiles ? "" : found.path);
+  }
+
+  /** Of thousands of entries those further down come when they are scrolled to. */
+  function more() {
+    find("entries").append(...waiting.splice(0, AT_ONCE).map(draw => draw()));
+  }
+
+  function scrolled() {
+    const list = find("entries");
+    if (waiting.length && list.scrollTop + 2 * list.clientHeight > list.scrollHeight) more();
   }
 
   async function show(path) {
@@ -79,11 +93,16 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     }
     const move = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (!move) return;
-    const buttons = [...find("entries").querySelectorAll("button")];
+    let buttons = [...find("entries").querySelectorAll("button")];
+    if (move > 0 && document.activeElement === buttons.at(-1)) {
+      more();
+      buttons = [...find("entries").querySelectorAll("button")];
+    }
     const next = buttons[buttons.indexOf(document.activeElement) + move];
     if (next) { event.preventDefault(); next.focus(); }
   }
 
+  find("entries").addEventListener("scroll", scrolled, {passive: true});
   find("close").addEventListener("click", close);
   find("cancel").addEventListener("click", close);
   find("choose").addEventListener("click", fill);

@@ -1,7 +1,13 @@
-/** The table of epochs × prompts of one run or two. Rows and cells that stay are kept, so nothing flickers. */
+/**
+ * The table of epochs × prompts of one run or two. Rows and cells that stay are kept, so nothing flickers. Of thousands
+ * of samples only the rows in sight hold their pictures, and some around them.
+ */
 
 import { count, make, sampleAddress } from "./page.js";
 
+const FIRST_ROWS = 6;
+const ROW_PADDING_PX = 12;
+const BEYOND_PX = 700;
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 export class SampleTable {
@@ -10,11 +16,13 @@ export class SampleTable {
     Object.assign(this, { table, say, on });
     [this.head, this.body] = table.children;
     table.addEventListener("keydown", (event) => this.move(event));
+    this.sight = new IntersectionObserver((seen) => this.look(seen), { root: table.parentElement, rootMargin: `${BEYOND_PX}px 0px` });
     this.clear();
   }
 
   clear() {
     Object.assign(this, { columns: [], shape: "", rows: [], pins: [] });
+    this.sight.disconnect();
     this.head.replaceChildren();
     this.body.replaceChildren();
   }
@@ -31,15 +39,58 @@ export class SampleTable {
     }
     this.table.classList.toggle("pairs", tables.length > 1);
     const epochs = [...new Set(tables.flatMap((table) => table.rows.map((row) => row.epoch)))].sort((a, b) => a - b);
-    for (const row of this.rows.filter((row) => !epochs.includes(row.epoch))) row.line.remove();
+    for (const row of this.rows.filter((row) => !epochs.includes(row.epoch))) this.remove(row);
     const before = new Map(this.rows.map((row) => [row.epoch, row]));
     this.rows = epochs.map((epoch) => before.get(epoch) ?? this.newRow(epoch, tables));
+    const given = tables.map((table) => new Map(table.rows.map((row) => [row.epoch, row])));
     this.rows.forEach((row, place) => {
-      if (this.body.children[place] !== row.line) this.body.insertBefore(row.line, this.body.children[place] ?? null);
-      this.fill(row, tables, columns);
+      this.fill(row, tables, given);
+      if (this.body.children[place] === row.line) return;
+      this.body.insertBefore(row.line, this.body.children[place] ?? null);
+      if (place < FIRST_ROWS) this.dress(row);
+      this.sight.observe(row.line);
     });
     this.keepStop();
     this.markPins();
+  }
+
+  remove(row) {
+    this.sight.unobserve(row.line);
+    row.line.remove();
+  }
+
+  look(seen) {
+    const at = new Map(this.rows.map((row) => [row.line, row]));
+    for (const { target, isIntersecting } of seen) {
+      const row = at.get(target);
+      if (!row || !target.isConnected) continue;
+      if (isIntersecting) this.dress(row);
+      else if (!target.contains(document.activeElement)) this.undress(row);
+    }
+    this.keepStop();
+    this.markPins();
+  }
+
+  /** Gives a row its pictures. */
+  dress(row) {
+    if (row.dressed) return;
+    row.dressed = true;
+    row.later.remove();
+    row.cells.forEach((cell, index) => {
+      cell.place = make("td", { class: this.columns[index].starts ? "new-prompt" : null });
+      this.draw(row, index);
+    });
+    row.line.append(...row.cells.map((cell) => cell.place));
+  }
+
+  /** Leaves empty room of the same height in their place. */
+  undress(row) {
+    if (!row.dressed || !row.line.offsetHeight) return;
+    row.dressed = false;
+    row.later.firstElementChild.style.height = `${row.line.offsetHeight - ROW_PADDING_PX}px`;
+    for (const cell of row.cells) cell.place.remove();
+    for (const cell of row.cells) cell.place = null;
+    row.line.append(row.later);
   }
 
   drawHead(tables) {
@@ -68,21 +119,29 @@ export class SampleTable {
     const step = tables.flatMap((table) => table.rows).find((row) => row.epoch === epoch).step;
     const name = this.moment(epoch, step);
     const label = make("th", { scope: "row", text: name }, Number.isInteger(epoch) && epoch ? make("small", { text: this.say("step_n", { step: count(step) }) }) : null);
-    const cells = this.columns.map((column) => ({ place: make("td", { class: column.starts ? "new-prompt" : null }), told: null, sample: null }));
-    return { epoch, cells, line: make("tr", { class: epoch ? null : "base" }, label, ...cells.map((cell) => cell.place)) };
+    const cells = this.columns.map(() => ({ place: null, told: null, sample: null }));
+    const later = make("td", { colspan: this.columns.length }, make("div", { class: "later" }));
+    return { epoch, cells, later, dressed: false, line: make("tr", { class: epoch ? null : "base" }, label, later) };
   }
 
-  fill(row, tables, columns) {
-    columns.forEach((column, index) => {
+  fill(row, tables, given) {
+    this.columns.forEach((column, index) => {
       const table = tables[column.side];
-      const sample = column.place === null ? null : table.rows.find((each) => each.epoch === row.epoch)?.cells[column.place] ?? null;
+      const sample = column.place === null ? null : given[column.side].get(row.epoch)?.cells[column.place] ?? null;
       const told = sample ? `${sample.file} ${sample.version}` : "";
       const cell = row.cells[index];
       if (cell.told === told) return;
       const about = sample && { key: table.key, run: tables.length > 1 ? table.name : "" };
       Object.assign(cell, { told, sample, ...about });
-      cell.place.replaceChildren(...(sample ? this.picture(row, index, cell) : [make("div", { class: "none" })]));
+      if (cell.place) this.draw(row, index);
     });
+    const tall = row.cells.find((cell) => cell.sample?.width)?.sample;
+    if (tall) row.later.firstElementChild.style.setProperty("--tall", String(tall.height / tall.width));
+  }
+
+  draw(row, index) {
+    const cell = row.cells[index];
+    cell.place.replaceChildren(...(cell.sample ? this.picture(row, index, cell) : [make("div", { class: "none" })]));
   }
 
   picture(row, column, cell) {
@@ -149,7 +208,7 @@ export class SampleTable {
     }
     this.pins.forEach(({ row, column }, index) => {
       const { place, sample } = row.cells[column];
-      if (!sample) return;
+      if (!sample || !place) return;
       place.classList.add("pinned");
       place.querySelector(".pin").textContent = String(index + 1);
     });
@@ -158,8 +217,9 @@ export class SampleTable {
   /** New pictures where the zoom asks for finer ones; the browser fetches only those in sight. */
   resize(zoom) {
     this.zoom = zoom;
+    for (const { later } of this.rows) later.firstElementChild.style.height = "";
     for (const { sample, key, place } of this.rows.flatMap((row) => row.cells)) {
-      const image = sample && place.querySelector("img");
+      const image = sample && place?.querySelector("img");
       const address = sample && sampleAddress(key, sample, zoom);
       if (image && image.getAttribute("src") !== address) image.src = address;
     }
@@ -177,6 +237,7 @@ export class SampleTable {
       row += way[0];
       column += way[1];
     } while (this.rows[row]?.cells[column] && !this.rows[row].cells[column].sample);
+    if (this.rows[row]) this.dress(this.rows[row]);
     const next = this.rows[row]?.cells[column]?.place.querySelector(".cell");
     if (!next) return;
     for (const cell of this.body.querySelectorAll('.cell[tabindex="0"]')) cell.tabIndex = -1;

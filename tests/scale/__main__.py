@@ -6,6 +6,7 @@ and what a day of polling, pressed into minutes, does to the memory of the progr
 
 import argparse
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["routes", "page"], help="routes, page")
     parser.add_argument("--base", type=pathlib.Path, help="where the runs and pictures are made, and found again")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT, help="another checkout, to compare with")
+    parser.add_argument("--only", default="", help="a pattern of the names of the actions on the page")
     given = parser.parse_args()
     with _base(given.base) as base:
         made = make(base, Size())
@@ -33,7 +35,7 @@ def main() -> None:
         try:
             for what in given.what:
                 print(what)
-                {"routes": _routes, "page": _page}[what](gui, made)
+                {"routes": _routes, "page": functools.partial(_page, wanted=given.only)}[what](gui, made)
                 print(f"  memory {gui.memory_mib():.0f} MiB")
         finally:
             gui.end()
@@ -57,10 +59,10 @@ def _routes(gui: served.Gui, made: Made) -> None:
         print(f"  {name:30s} {middle:8.1f} {most:8.1f} {busy:8.1f} {size:9d}")
 
 
-def _page(gui: served.Gui, made: Made) -> None:
+def _page(gui: served.Gui, made: Made, wanted: str) -> None:
     with opened(gui) as shown:
         print(f"  {'action':36s} {'p50 ms':>8s} {'max ms':>8s}")
-        page.table(shown, made)
+        page.table(shown, made, wanted)
 
 
 @contextlib.contextmanager

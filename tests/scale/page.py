@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import statistics
 from collections.abc import Mapping
 
@@ -19,10 +20,14 @@ async ([number, patience]) => {
   const frame = () => new Promise(requestAnimationFrame);
   const { act, until } = actions[number];
   const begun = performance.now();
-  act();
-  while (!until()) {
-    if (performance.now() - begun > patience) return -1;
-    await frame();
+  try {
+    act();
+    while (!until()) {
+      if (performance.now() - begun > patience) return -1;
+      await frame();
+    }
+  } catch {
+    return -1;
   }
   await frame();
   await frame();
@@ -32,7 +37,7 @@ async ([number, patience]) => {
 
 
 def table(page: Page, made: Made, wanted: str = "") -> Mapping[str, tuple[float, float]]:
-    """The median and the longest milliseconds of every action whose name has `wanted` in it, printed as they come.
+    """The median and the longest milliseconds of every action whose name `wanted` is found in, printed as they come.
 
     -1 where the result of an action never came.
     """
@@ -42,7 +47,7 @@ def table(page: Page, made: Made, wanted: str = "") -> Mapping[str, tuple[float,
     found: dict[str, tuple[float, float]] = {}
     names = page.evaluate("actions.map(({ name, times, first }) => [name, times ?? 0, Boolean(first)])")
     for number, (name, times, prepared) in enumerate(names):
-        if wanted not in name:
+        if not re.search(wanted, name):
             continue
         taken = _taken(page, number, times or TIMES, prepared)
         found[name] = statistics.median(taken), max(taken)
@@ -54,7 +59,7 @@ def _taken(page: Page, number: int, times: int, prepared: bool) -> list[float]:
     taken: list[float] = []
     for _ in range(times):
         if prepared:
-            page.evaluate(f"() => actions[{number}].first()")
+            page.evaluate(f"() => {{ try {{ actions[{number}].first(); }} catch {{}} }}")
             page.wait_for_timeout(CALM_MS + max(taken, default=0))
         taken.append(page.evaluate(MEASURE, [number, PATIENCE_MS]))
         page.wait_for_timeout(300)
