@@ -26,14 +26,14 @@ def queued() -> Response:
 
 def shown() -> dict[str, Any]:
     """All that is not finished, in order, and what holds them up; `others` are the runs that it waits for."""
-    found = queue.entries()
+    found, unreadable = queue.everything()
     going = any(entry.state == "running" for entry in found)
     waiting = any(entry.state == "waiting" for entry in found)
     return {
         "entries": [_row(entry) for entry in found if entry.state != "finished"],
         "held": queue.is_held(),
         "others": [run.name for run in worker.others(found)] if waiting and not going else [],
-        "unreadable": queue.unreadable(),
+        "unreadable": unreadable,
     }
 
 

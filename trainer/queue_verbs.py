@@ -60,7 +60,7 @@ def _ready(job: Job) -> Job:
 
 def _list(options: argparse.Namespace) -> Iterator[str]:
     number = 0
-    found = queue.entries()
+    found, unreadable = queue.everything()
     for entry in found:
         number += entry.state != "finished"
         yield say(
@@ -74,7 +74,7 @@ def _list(options: argparse.Namespace) -> Iterator[str]:
             yield say("queue_line_more", text=f"{entry.reason} {entry.advice}".strip())
         elif entry.run and entry.state != "waiting":
             yield say("queue_line_more", text=entry.run)
-    yield from (say("queue_unreadable", name=name, folder=queue.place()) for name in queue.unreadable())
+    yield from (say("queue_unreadable", name=name, folder=queue.place()) for name in unreadable)
     if not found:
         yield say("queue_empty")
     elif queue.is_held():

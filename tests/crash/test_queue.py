@@ -56,7 +56,7 @@ Seen = tuple[tuple[str, int], ...]
 
 def seen() -> Seen:
     """The entries in order, each by what a person can tell it by; all of them can be read."""
-    assert queue.unreadable() == []
+    assert queue.everything()[1] == []
     return tuple((entry.name, entry.job.training.batch_size) for entry in queue.entries())
 
 
@@ -211,7 +211,7 @@ class Work:
         self.counts["killed"] += ended.status == SIGKILL
         if everything and ended.status == SIGKILL:
             self.counts["trainers killed"] += sum(map(kill_trainers, self.desk.runs()))
-        assert queue.unreadable() == []
+        assert queue.everything()[1] == []
         assert sorted(entry.id for entry in queue.entries()) == sorted(self._ids)
         self._try_again()
         if not queue.has_work():

@@ -80,19 +80,27 @@ def place() -> pathlib.Path:
     return home() / "queue"
 
 
+def everything() -> tuple[list[Entry], list[str]]:
+    """Every entry: the finished ones in the order of their end, then all others in the order of their turns.
+
+    And the names of the files that are none: damaged, of a newer version, or foreign.
+    """
+    read = [(path, _read(path)) for path in _files()]
+    found = [entry for _, entry in read if entry]
+    order = sorted(
+        found, key=lambda one: (one.state != "finished", one.ended_at * (one.state == "finished"), *_at(one))
+    )
+    return order, [path.name for path, entry in read if entry is None and path.exists()]
+
+
 def entries() -> list[Entry]:
-    """Every entry: the finished ones in the order of their end, then all others in the order of their turns."""
-    found = [entry for path in _files() if (entry := _read(path))]
-    return sorted(found, key=lambda one: (one.state != "finished", one.ended_at * (one.state == "finished"), *_at(one)))
+    """Every entry, in the same order."""
+    return everything()[0]
 
 
-def unreadable() -> list[str]:
-    """The names of the files in the queue's folder that are no entries: damaged, of a newer version, or foreign."""
-    return [path.name for path in _files() if _read(path) is None and path.exists()]
-
-
-def _at(entry: Entry) -> tuple[float, str]:
-    return entry.position, entry.id
+def _turn(entry: Entry) -> tuple[bool, float, str]:
+    is_done = entry.state == "finished"
+    return not is_done, entry.ended_at if is_done else entry.position, entry.id
 
 
 def _files() -> list[pathlib.Path]:

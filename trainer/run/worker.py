@@ -25,7 +25,7 @@ AFTER_TROUBLE_S = 5.0
 START_GRACE_S = 30
 """So long a run that no trainer has touched yet may be one that was just begun."""
 MOST_INTERRUPTIONS = 2
-KEPT_FINISHED = 50
+KEPT_FINISHED = 20
 
 Tell = Callable[[str], None]
 Processes = dict[str, "subprocess.Popen[bytes]"]

@@ -180,7 +180,7 @@ def test_a_damaged_file_is_told_of_and_hides_no_other(content: bytes) -> None:
     queue.add(job("a"))
     (queue.place() / "abcdef.json").write_bytes(content)
     assert names() == ["a"]
-    assert queue.unreadable() == ["abcdef.json"]
+    assert queue.everything()[1] == ["abcdef.json"]
     queue.add(job("b"))
     assert names() == ["a", "b"]
 
@@ -193,7 +193,7 @@ def test_what_is_no_file_of_ours_is_told_of_and_never_waited_for() -> None:
     (queue.place() / "notes.json").write_text("{}", encoding="utf-8")
     (queue.place() / "cccccc.json").symlink_to("cccccc.json")
     assert names() == ["a"]
-    assert queue.unreadable() == ["aaaaaa.json", "bbbbbb.json", "notes.json"]
+    assert queue.everything()[1] == ["aaaaaa.json", "bbbbbb.json", "notes.json"]
 
 
 def test_a_lock_that_is_never_given_back_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
