@@ -86,11 +86,8 @@ def everything() -> tuple[list[Entry], list[str]]:
     And the names of the files that are none: damaged, of a newer version, or foreign.
     """
     read = [(path, _read(path)) for path in _files()]
-    found = [entry for _, entry in read if entry]
-    order = sorted(
-        found, key=lambda one: (one.state != "finished", one.ended_at * (one.state == "finished"), *_at(one))
-    )
-    return order, [path.name for path, entry in read if entry is None and path.exists()]
+    found = sorted((entry for _, entry in read if entry), key=_turn)
+    return found, [path.name for path, entry in read if entry is None and path.exists()]
 
 
 def entries() -> list[Entry]:
