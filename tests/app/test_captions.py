@@ -77,3 +77,12 @@ def test_an_unsigned_path_is_refused(tmp_path: pathlib.Path) -> None:
     for wrong in ({"key": "0"}, {"path": str(tmp_path / "b.png")}, {"path": None}):
         assert captions.save_caption({**given(tmp_path / "a.png", "x"), **wrong})["ok"] is False
     assert [path.name for path in tmp_path.glob("*.txt")] == []
+
+
+def test_a_caption_that_cannot_be_written_is_said_and_kept_in_sight(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").mkdir()
+    answer = captions.save_caption(given(tmp_path / "a.png", "new"))
+    assert answer["ok"] is False
+    assert answer["message"].startswith("Not saved: ")
+    assert "directory" in answer["message"]

@@ -7,6 +7,7 @@ import torch
 
 from trainer.job.optimizers import OPTIMIZERS, Optimizer
 from trainer.job.settings import Training
+from trainer.job.trouble import first_line, is_out_of_memory
 from trainer.job.words import say
 
 # Below 4096 numbers those of 8 bits calculate in 32.
@@ -33,7 +34,10 @@ def build(
 
 
 def hindrance(kind: type[Optimizer], device: torch.device) -> str:
-    """Why an optimizer cannot work on `device`, "" where it can: some find out only at their first step."""
+    """Why an optimizer cannot work on `device`, "" where it can: some find out only at their first step.
+
+    Raises what torch does when memory does not suffice.
+    """
     if device.type not in kind.devices:
         return say("optimizer_other_device", device=device.type)
     try:
@@ -41,6 +45,8 @@ def hindrance(kind: type[Optimizer], device: torch.device) -> str:
         optimizer = kind().build([{"params": [parameter], "lr": 0.0}])
         parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
-    except Exception as error:  # noqa: BLE001 of a library that is not as it should be, anything may come
-        return next(iter(str(error).splitlines()), type(error).__name__)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return first_line(error)
     return ""

@@ -31,7 +31,8 @@ def draw(run: RunFolder, wish: Wish, tell: Callable[[str], None]) -> pathlib.Pat
     The file is read from the disk and merged into the model, as A1111 does; at weight 0 the base model draws. Raises
     Trouble, Refused for a file that is no LoRA for this model, Invalid for a prompt that cannot be read, OSError.
     """
-    job, path = _job(run, wish.prompts), _file(run, wish.file)
+    job = _job(run, wish.prompts)
+    path = _file(run, wish.file, run.weights_file(job.output.name))
     file = base_loras.of_family(str(path), job.model.family)
     tell(say("stage_model"))
     place, kind = device.pick(job.training), family(job.model.family)
@@ -65,11 +66,13 @@ def _job(run: RunFolder, prompts: Sequence[str]) -> Job:
     return job
 
 
-def _file(run: RunFolder, name: str) -> pathlib.Path:
-    """The file called `name`, in the run or anywhere; without a name the final one, or else the last one written."""
+def _file(run: RunFolder, name: str, final: pathlib.Path) -> pathlib.Path:
+    """The file called `name`, in the run or anywhere; without a name the `final` one, or else the last one written."""
     if name:
         inside = run.weights / name
         return inside if inside.is_file() else pathlib.Path(name).expanduser().absolute()
+    if final.is_file():
+        return final
     found: list[tuple[float, pathlib.Path]] = []
     with contextlib.suppress(OSError):
         found = [(path.stat().st_mtime, path) for path in run.weights.glob("*.safetensors")]
