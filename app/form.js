@@ -122,6 +122,24 @@ window.atelier = (() => {
     press("open-run");
   }
 
+  /* To a run on the Run tab, whether or not that was open before. */
+  function showRun(key) {
+    try { sessionStorage.setItem("atelier.run", key); } catch { /* only a convenience */ }
+    openTab("run");
+    window.dispatchEvent(new CustomEvent("atelier:started", {detail: {run: key}}));
+    window.scrollTo({top: 0});
+  }
+
+  /* What fails inside of the program is told by its answers, whoever has asked. */
+  const plainFetch = window.fetch;
+  window.fetch = async (...given) => {
+    const answer = await plainFetch.apply(window, given);
+    if (answer.status === 500) answer.clone().json().then(told => {
+      if (told.detail?.reason) window.dispatchEvent(new CustomEvent("atelier:mishap", {detail: told.detail}));
+    }, () => {});
+    return answer;
+  };
+
   function download(name, text) {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], {type: "application/json"}));
@@ -229,7 +247,7 @@ window.atelier = (() => {
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, changed, doctor, obey, opening, closing, openRun,
+    opened, edited, changed, doctor, obey, opening, closing, openRun, showRun,
     /* An entry of the queue comes into the form. */
     editEntry(id) {
       entry = id;

@@ -15,7 +15,7 @@ from typing import Any
 import fastapi
 import gradio as gr
 
-from app import bar, browse, guard, jobs, live, places, queue_bar, queueing, shelf, theme, thumbs
+from app import bar, browse, guard, jobs, live, mishaps, news, places, queue_bar, queueing, shelf, theme, thumbs
 from app.door import Door
 from app.forms import Form
 from app.islands import island
@@ -47,7 +47,9 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
 
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_middleware(guard.Guard, is_own=guard.is_reachable if door else guard.is_local, door=door)
+    app.add_exception_handler(Exception, mishaps.answer)
     app.include_router(live.router)
+    app.include_router(news.router)
     app.include_router(thumbs.router)
     app.include_router(queueing.router)
     gr.mount_gradio_app(
@@ -71,6 +73,7 @@ def build(form: Form) -> gr.Blocks:
     with gr.Blocks(title=say("app.title"), analytics_enabled=False) as page:
         top = bar.build()
         editing = queue_bar.build()
+        island("news", None)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for tab in TABS:
                 name = tab.TITLE.rpartition(".")[2]
@@ -82,6 +85,7 @@ def build(form: Form) -> gr.Blocks:
         queue_bar.connect(editing, top, form, tabs)
         form.connect()
         _connect_draft(page, form, top)
+    mishaps.tell_of_all(page)
     # A page that is mounted is never launched, and only in a launched one does Gradio refuse a path as an upload that
     # is none: without this any file of this machine could be had read as a preset.
     page.has_launched = True
@@ -112,6 +116,7 @@ def _head(form: Form) -> str:
         "capabilities": {name: sorted(row.capabilities) for rows in (FAMILIES, ADAPTERS) for name, row in rows.items()},
         "words": say_all("page"),
         "preset": shelf.STARTER,
+        "version": news.version(),
     }
     # A "</script>" inside of a text would end the script, and a "<!--" would keep it from ending.
     text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")

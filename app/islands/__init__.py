@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.mishaps import told_to_island
 from app.words import say_all
 
 Server = Sequence[Callable[[Any], Any]]
@@ -23,7 +24,7 @@ def island(name: str, value: Any, server_functions: Server = ()) -> gr.HTML:
         html_template=html,
         css_template=css,
         js_on_load=js,
-        server_functions=list(server_functions),
+        server_functions=[told_to_island(each) for each in server_functions],
         words=say_all(f"islands.{name}"),
         elem_id=name.replace("_", "-"),
         apply_default_css=False,

@@ -1,0 +1,53 @@
+"""What a page shows above all tabs: what trains, what has ended meanwhile, and whether it is of this program."""
+
+import functools
+import hashlib
+import pathlib
+import time
+from typing import Annotated, Any
+
+import fastapi
+from fastapi.responses import JSONResponse, Response
+
+import trainer
+from app import live, places, watch
+from trainer.run.folder import RunFolder
+
+LOOK_BACK_S = 24 * 60 * 60
+"""So far back it is told what has ended to a browser that was never here."""
+UNDER_WAY = ("waiting", "running", "paused")
+SHOWN = ("name", "state", "step", "steps", "left_s", "seen_at")
+SOURCES = (".py", ".js", ".css", ".html", ".json")
+
+router = fastapi.APIRouter()
+
+
+@router.get("/news")
+def news(since: Annotated[float, fastapi.Query(ge=0)] = 0.0) -> Response:
+    """The runs under way, and those that have ended after `since` (seconds since 1970 by this machine's clock)."""
+    now = time.time()
+    after = since or now - LOOK_BACK_S
+    looked = [(run, watch.overview(run)) for run in places.runs()]
+    going = [_shown(run, found) for run, found in looked if found["state"] in UNDER_WAY]
+    ended = [
+        _shown(run, found)
+        for run, found in looked
+        if found["state"] not in UNDER_WAY and (found["seen_at"] or 0.0) > after
+    ]
+    ended.sort(key=lambda run: run["seen_at"], reverse=True)
+    told = {"version": version(), "time": now, "going": going, "ended": ended}
+    return JSONResponse(told, headers=live.FRESH)
+
+
+def _shown(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
+    return {"key": live.key_of(run), **{name: found[name] for name in SHOWN}}
+
+
+@functools.cache
+def version() -> str:
+    """What differs from that of a program with other code or words; it is that of the start."""
+    found = hashlib.blake2s(digest_size=8)
+    for root in (pathlib.Path(__file__).parent, pathlib.Path(trainer.__file__).parent):
+        for path in sorted(path for path in root.rglob("*") if path.suffix in SOURCES):
+            found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
