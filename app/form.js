@@ -164,11 +164,15 @@ window.atelier = (() => {
 
   async function go(path) {
     openTab(facts.tabs[path]);
-    const field = await appears(idOf(path));
-    if (!field) return;
-    const part = field.closest(".advanced-part");
+    const name = "advanced-" + path.split(".")[0];
+    await appears(name, idOf(path));
+    // What stands in a closed part is made only when that is opened.
+    const there = document.getElementById(idOf(path));
+    const part = there ? there.closest(".advanced-part") : document.getElementById(name);
     const content = part?.querySelector('[data-testid="accordion-content"]');
     if (content && getComputedStyle(content).display === "none") part.querySelector("button.label-wrap").click();
+    const field = await appears(idOf(path));
+    if (!field) return;
     requestAnimationFrame(() => {
       field.scrollIntoView({block: "center"});
       field.querySelector("input, textarea")?.focus({preventScroll: true});
@@ -182,9 +186,9 @@ window.atelier = (() => {
     window.dispatchEvent(new CustomEvent("atelier:doctor"));
   }
 
-  async function appears(id) {
-    for (let tries = 0; tries < 60; tries++) {
-      const element = document.getElementById(id);
+  async function appears(...ids) {
+    for (let tries = 0; tries < 120; tries++) {
+      const element = ids.map(id => document.getElementById(id)).find(Boolean);
       if (element) return element;
       await new Promise(requestAnimationFrame);
     }

@@ -78,7 +78,8 @@ class Form:
         left = [path for path, spec in fields.specs().items() if spec.section == section and path not in self.widgets]
         if not left:
             return
-        with gr.Accordion(say("form.advanced", count=len(left)), open=False, elem_classes="advanced-part"):
+        title, name = say("form.advanced", count=len(left)), f"advanced-{section}"
+        with gr.Accordion(title, open=False, elem_classes="advanced-part", elem_id=name):
             if len(left) >= SEARCH_FROM:
                 gr.HTML(_search(section), elem_classes="search", apply_default_css=False)
             self.grid(*left)

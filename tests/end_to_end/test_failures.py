@@ -114,7 +114,7 @@ def pause_and_go_on(page: Page, run: RunFolder) -> None:
 
 def test_a_failed_training_says_why_and_leads_to_the_setting(job: Page, outputs: pathlib.Path, base_url: str) -> None:
     open_tab(job, "model")
-    job.locator("#tab-model-button, .advanced-part > button.label-wrap").first.click()
+    job.locator(".advanced-part:visible button.label-wrap").first.click()
     field = job.locator("#f-model-clip_skip input")
     field.fill("12")
     field.blur()
