@@ -16,7 +16,8 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -169,6 +170,13 @@ def is_closed(path: str) -> bool:
     if path.startswith(API):
         return parts[1] not in API_IN_USE if len(parts) > 1 else True
     return parts[0] in CLOSED
+
+
+async def only_files(keep: Callable[[Any], Awaitable[str | None]], source: Any) -> str | None:
+    """`keep(source)`, where that is no address: whoever uses this page must not make this machine ask another one."""
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(source), re.IGNORECASE):
+        raise ValueError(say("guard.address"))
+    return await keep(source)
 
 
 async def _turn_away(scope: Scope, receive: Receive, send: Send, status: int, key: str) -> None:

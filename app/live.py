@@ -90,10 +90,15 @@ def sample(key: str, file: str, w: Annotated[int, fastapi.Query(ge=0)] = 0) -> R
     """One sample picture as it was made, or, with `w`, a WebP at least that wide where the picture is wider."""
     path = _inside(_known(key).samples, file, SAMPLE_TYPES)
     width = next((width for width in THUMBNAIL_PX if w and width >= w), 0)
+    return shrunk(path, width)
+
+
+def shrunk(path: pathlib.Path, width: int) -> Response:
+    """The picture as WebP, `width` px wide; as it is where that is 0, or it is not wider; 404 for what is none."""
     try:
         small = _thumbnail(path, width) if width else None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-        raise fastapi.HTTPException(404) from error
+    except Exception:  # noqa: BLE001 damaged files make Pillow raise anything from SyntaxError to struct.error
+        return Response(status_code=404)
     if small is None:
         return FileResponse(path, headers=KEPT)
     return Response(small, media_type="image/webp", headers=KEPT)

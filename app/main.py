@@ -89,6 +89,11 @@ def build(form: Form) -> gr.Blocks:
     # A page that is mounted is never launched, and only in a launched one does Gradio refuse a path as an upload that
     # is none: without this any file of this machine could be had read as a preset.
     page.has_launched = True
+    # What is named as an upload, in any field, may as well be an address, which Gradio would fetch.
+    for block in page.blocks.values():
+        block.async_move_resource_to_block_cache = functools.partial(
+            guard.only_files, block.async_move_resource_to_block_cache
+        )
     return page
 
 

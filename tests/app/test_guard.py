@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import pathlib
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -258,6 +259,46 @@ def test_an_upload_is_only_what_was_uploaded(visitor: TestClient, program: Any, 
         assert ends, said
         assert not ends[0]["success"], (path, ends)
         assert "secret" not in json.dumps(ends[0]["output"].get("data", ""))
+
+
+@pytest.mark.parametrize("field", ["upload-preset", "pasted", "save-title"])
+def test_an_address_is_no_upload_and_nobody_is_asked_for_it(visitor: TestClient, asked: list[str], field: str) -> None:
+    """Gradio looks for uploads in whatever is sent for any field, and would fetch one that is an address."""
+    config = visitor.get("/config").json()
+    part = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == field)
+    call = next(each for each in config["dependencies"] if part in each["inputs"] and each["backend_fn"])
+    for scheme in ("http", "HTTPS", "hTTp"):
+        file = {"path": f"{scheme}://pictures.example/x.json", "meta": {"_type": "gradio.FileData"}}
+        data = [[file] if field == "upload-preset" and each == part else file for each in call["inputs"]]
+        sent = {"data": data, "fn_index": call["id"], "session_hash": f"{field}{scheme}"}
+        with visitor:
+            visitor.post("/gradio_api/queue/join", json=sent)
+            with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": f"{field}{scheme}"}) as answer:
+                said = "".join(answer.iter_text())
+        assert '"success":false' in said.replace(" ", ""), said
+    assert not [host for host in asked if "pictures" in host]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[list[str]]:
+    """The names that this process looks up and the addresses that it turns to, from now on."""
+    found: list[str] = []
+    open_ended = [True]
+
+    def heard(event: str, given: tuple[Any, ...]) -> None:
+        if open_ended and event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect"):
+            found.append(ascii(given))
+
+    sys.addaudithook(heard)
+    yield found
+    open_ended.clear()
+
+
+@pytest.fixture
+def asked(hosts: list[str]) -> list[str]:
+    """The same, of one test."""
+    hosts.clear()
+    return hosts
 
 
 def test_every_answer_says_where_things_may_come_from(visitor: TestClient) -> None:

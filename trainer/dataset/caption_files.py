@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trainer.dataset.folders import Listing, stem
 from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.problems import Problem, capped, problem, some
+from trainer.job.files import open_file
 from trainer.job.settings import Dataset
 from trainer.job.words import say
 
@@ -81,7 +82,7 @@ def _lines_as_of(path: pathlib.Path, look: Look) -> tuple[str, ...] | None:
 
 def _lines(path: pathlib.Path) -> tuple[str, ...] | None:
     """The lines that say something; None where they are too long to be a caption. Raises OSError, ValueError."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         raw = file.read(_MAX_BYTES + 1)
     if len(raw) > _MAX_BYTES:
         return None

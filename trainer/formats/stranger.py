@@ -10,6 +10,7 @@ import math
 import pathlib
 import re
 import types
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from trainer.formats import layouts, names
 from trainer.formats.container import TYPES, Container, open_container
 from trainer.formats.layers import LoraLayer
 from trainer.formats.layouts import Layout
+from trainer.job.files import open_file
 from trainer.job.trouble import Refused
 
 PEFT_METADATA = "lora_adapter_metadata"
@@ -36,6 +38,9 @@ _PARTS = (
     (r"\.alpha", "alpha"),
 )
 _ENDINGS = tuple((re.compile(ending + "$"), kind) for ending, kind in _PARTS)
+_SPECIAL = re.compile(r"[^\w.-]")
+_LONGEST_PATTERN = 300
+_LARGEST_SETTINGS_BYTES = 4 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +187,8 @@ def _beside(path: pathlib.Path) -> str:
     if path.name != _PEFT_FILE:
         return ""
     try:
-        return path.with_name(_PEFT_SETTINGS).read_text("utf-8")
+        with open_file(path.with_name(_PEFT_SETTINGS)) as stream:
+            return stream.read(_LARGEST_SETTINGS_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -192,14 +198,27 @@ def _peft_alpha(settings: Mapping[str, Any], name: str, tensors: Mapping[str, Te
     own = {key.removeprefix(component + "."): value for key, value in settings.items()}
     alpha = own.get("lora_alpha")
     for pattern, value in (own.get("alpha_pattern") or {}).items():
-        # PEFT takes the patterns for regular expressions at the end of a path.
-        if re.match(rf"(?:.*\.)?(?:{pattern})$", path):
+        if _ends(path, pattern):
             alpha = value
             break
     if alpha is None or "lora_down" not in tensors:
         return None
     # Rank-stabilised LoRA divides by the root of the rank (arXiv:2312.03732).
     return float(alpha) * (tensors["lora_down"].shape[0] ** 0.5 if own.get("use_rslora") else 1)
+
+
+def _ends(path: str, pattern: str) -> bool:
+    """Whether PEFT, which takes the patterns for regular expressions, finds this one at the end of a path.
+
+    Raises ValueError for one that could take for ever: real ones are names, at most with a sign for any part of one.
+    """
+    if not _SPECIAL.search(pattern):
+        return path == pattern or path.endswith(f".{pattern}")
+    if len(pattern) > _LONGEST_PATTERN or len(re.findall(r"[*+?{]", pattern)) > 2 or re.search(r"\)[*+?{]", pattern):
+        raise ValueError(pattern)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of signs that may come to mean something
+        return re.match(rf"(?:.*\.)?(?:{pattern})$", path) is not None
 
 
 def _layout(layers: Mapping[str, LoraLayer], metadata: Mapping[str, str]) -> Layout:

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from trainer.job.files import open_file
 from trainer.job.header import Entry, Header, read_header
 from trainer.job.trouble import Refused
 
+_LARGEST_CONFIG_BYTES = 2**20
 _UNET = "model.diffusion_model."
 _WIDTHS = {768: "sd15", 1024: "sd2", 2048: "sdxl", 1280: "refiner"}
 # What a family's models predict when no word says otherwise; of 2.x both kinds are about, and those that predict v
@@ -124,7 +126,8 @@ def _stored_as(unet: pathlib.Path) -> str:
 
 def _config(path: pathlib.Path) -> dict[str, Any] | None:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with open_file(path) as stream:
+            config = json.loads(stream.read(_LARGEST_CONFIG_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) else None

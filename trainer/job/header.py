@@ -7,14 +7,18 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import pathlib
 import types
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.job.files import open_file
 from trainer.job.trouble import Refused
 
 _LARGEST_HEADER_BYTES = 100 * 2**20
+_MOST_DIMENSIONS = 64
+"""So many torch knows."""
 _PICKLES = (b"\x80", b"PK\x03\x04")
 _BITS: Mapping[str, int] = types.MappingProxyType(
     {
@@ -50,16 +54,16 @@ class Header:
 def read_header(path: pathlib.Path) -> Header:
     """The file's header, checked. Raises Refused when it is no whole safetensors file."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
             start = stream.read(8)
             length = int.from_bytes(start, "little")
             _check_beginning(path, size, start, length)
             text = stream.read(length)
     except FileNotFoundError:
         raise Refused("file_missing", path=path) from None
-    except OSError as error:
-        raise Refused("file_unreadable", path=path, reason=error.strerror) from error
+    except (OSError, ValueError) as error:
+        raise Refused("file_unreadable", path=path, reason=getattr(error, "strerror", error)) from error
     header = _json(path, text)
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict):
@@ -100,7 +104,11 @@ def _entry(path: pathlib.Path, name: str, value: Any) -> Entry:
     except (KeyError, TypeError, ValueError):
         raise Refused("file_header", path=path, reason=name) from None
     # JSON knows NaN, true and 1e9 too: only true integers count.
-    if any(type(number) is not int or number < 0 for number in (*shape, start, end)) or 8 * (end - start) != bits:
+    if (
+        len(shape) > _MOST_DIMENSIONS
+        or any(type(number) is not int or number < 0 for number in (*shape, start, end))
+        or 8 * (end - start) != bits
+    ):
         raise Refused("file_header", path=path, reason=name)
     return Entry(dtype, shape, start, end)
 

@@ -9,9 +9,13 @@ import os
 import pathlib
 import sys
 
+from trainer.job.files import open_file
 from trainer.run.folder import Busy, locked, write_text
 
 MAX_REMEMBERED = 50
+LARGEST_BYTES = 2**20
+"""No more is read: a list that somebody else has made must not fill the memory."""
+_LONGEST_PATH = 4096
 
 
 def home() -> pathlib.Path:
@@ -57,11 +61,18 @@ def _memory() -> pathlib.Path:
 
 def _remembered() -> list[pathlib.Path]:
     try:
-        data = json.loads(_memory().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open_file(_memory()) as stream:
+            data = json.loads(stream.read(LARGEST_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return []
     folders = data.get("output_folders", []) if isinstance(data, dict) else []
-    return [pathlib.Path(folder) for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+    found = [pathlib.Path(folder) for folder in folders if _is_path(folder)] if isinstance(folders, list) else []
+    return found[:MAX_REMEMBERED]
+
+
+def _is_path(given: object) -> bool:
+    """Whether `given` may name a folder."""
+    return isinstance(given, str) and os.path.isabs(given) and "\0" not in given and len(given) < _LONGEST_PATH
 
 
 def resolve_outputs(folder: str) -> pathlib.Path:
