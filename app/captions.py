@@ -8,10 +8,11 @@ from typing import Any
 
 from app import thumbs
 from app.words import say
-from trainer.dataset.caption_files import EXTENSIONS, caption_files
+from trainer.dataset.caption_files import EXTENSIONS, MAX_BYTES, caption_files
 from trainer.dataset.folders import Listing, natural, stem
 from trainer.dataset.pictures import EXTENSIONS as PICTURES
 from trainer.job.dataset_section import ENDING
+from trainer.job.files import open_file
 from trainer.run.folder import forget_abandoned, write_text
 
 
@@ -73,6 +74,7 @@ def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:
 def _lines(path: pathlib.Path) -> list[str]:
     """The lines of a caption file that say something; none where there is no file, or one that is no text."""
     try:
-        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        with open_file(path) as stream:
+            return [line for line in stream.read(MAX_BYTES).decode("utf-8-sig").splitlines() if line.strip()]
     except (FileNotFoundError, UnicodeDecodeError):
         return []

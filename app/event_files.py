@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from trainer.job.files import open_file
 from trainer.run.events import LONGEST_LINE_BYTES
 
 Event = Mapping[str, Any]
@@ -101,7 +102,7 @@ def _samples_between(path: str, start: int, end: int) -> list[Event]:
     """The sample events whose lines begin in these bytes of a file."""
     if start >= end:
         return []
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         # A line that begins right at `start` is told by the line end before it.
         stream.seek(max(0, start - 1))
         if start:
@@ -143,7 +144,7 @@ def _one_by_one(lines: Iterable[bytes]) -> Iterator[object]:
 def block(path: str | pathlib.Path, offset: int, size: int) -> bytes:
     """`size` bytes of a file, fewer at its end; none of one that is missing or cannot be read."""
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             stream.seek(offset)
             return stream.read(size)
     except OSError:

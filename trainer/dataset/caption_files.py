@@ -13,7 +13,7 @@ from trainer.job.settings import Dataset
 from trainer.job.words import say
 
 EXTENSIONS = (".txt", ".caption")  # the first one wins
-_MAX_BYTES = 65_536
+MAX_BYTES = 65_536
 _REMEMBERED = 8192
 
 
@@ -67,7 +67,7 @@ def _read(files: Sequence[pathlib.Path], looks: Mapping[pathlib.Path, Look], wor
     except OSError as error:
         return Caption(words, problems=(problem("error", "data_caption_unreadable", path, reason=error.strerror),))
     if lines is None:
-        return Caption(words, problems=(problem("error", "data_caption_long", path, limit=_MAX_BYTES // 1024),))
+        return Caption(words, problems=(problem("error", "data_caption_long", path, limit=MAX_BYTES // 1024),))
     if not lines:
         return Caption(words, remarks=(*double, "data_empty_caption"))
     if all_lines or len(lines) == 1:
@@ -83,8 +83,8 @@ def _lines_as_of(path: pathlib.Path, look: Look) -> tuple[str, ...] | None:
 def _lines(path: pathlib.Path) -> tuple[str, ...] | None:
     """The lines that say something; None where they are too long to be a caption. Raises OSError, ValueError."""
     with open_file(path) as file:
-        raw = file.read(_MAX_BYTES + 1)
-    if len(raw) > _MAX_BYTES:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
         return None
     return tuple(line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip())
 

@@ -18,6 +18,7 @@ from trainer.dataset.fingerprint import changes
 from trainer.engine.memory import Plan, asked_for
 from trainer.job.difference import differences
 from trainer.job.fields import flatten
+from trainer.job.files import open_file
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
@@ -25,6 +26,7 @@ from trainer.job.words import say
 from trainer.run.folder import RunFolder, write_text, write_whole
 
 _FILE = "resume.pt"
+_LARGEST_DATA_BYTES = 256 * 2**20
 _LARGEST_SHARE = 0.02
 
 
@@ -155,11 +157,12 @@ def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], N
     It is no reason to refuse: what was learned stays right, and a person may well have mended captions meanwhile.
     """
     try:
-        before = json.loads(run.data.read_text(encoding="utf-8"))
+        with open_file(run.data) as stream:
+            before = json.loads(stream.read(_LARGEST_DATA_BYTES))
         what = changes(before, now) if is_saved(run) else ""
     except FileNotFoundError:  # a new run, or one of before this was noted
         before, what = None, ""
-    except (ValueError, TypeError, AttributeError, LookupError):  # not as it was written
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):  # not as it was written
         before, what = None, ""
     if what:
         warn(say("data_changed", what=what))

@@ -2,14 +2,13 @@
 
 import errno
 import os
-import pathlib
 import stat
 from typing import BinaryIO
 
 from trainer.job.words import say
 
 
-def open_file(path: pathlib.Path) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """`path`, to be read. Raises OSError, also for what is no file: to open a pipe is to wait for who writes into it.
 
     Raises ValueError for a path that no file can have.

@@ -6,10 +6,12 @@ import pathlib
 import re
 from collections.abc import Mapping
 
+from trainer.job.files import open_file
 from trainer.job.model_files import needed, needed_of_tokenizer, needed_of_vae, single_file
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _NAME = re.compile(rf"({_PART}/{_PART})(?:/(.+\.safetensors))?")
+_LONGEST_COMMIT = 100
 _ADDRESS = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/")
 _OF_A_PAGE = re.compile(rf"^({_PART}/{_PART})/(?:blob|resolve|tree)/main(?:/|$)")
 
@@ -75,7 +77,10 @@ def _snapshot(name: HubName, environment: Mapping[str, str]) -> tuple[pathlib.Pa
     """Where the newest known state of a repository lies, and the names of its files that are there."""
     folder = cache_folder(environment) / f"models--{name.repository.replace('/', '--')}"
     try:
-        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        with open_file(folder / "refs" / "main") as stream:
+            commit = stream.read(_LONGEST_COMMIT).decode("utf-8").strip()
+        if not re.fullmatch(r"[\w-]+", commit):
+            return folder, frozenset()
         snapshot = folder / "snapshots" / commit
         found = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
         return snapshot, frozenset(found)

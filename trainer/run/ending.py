@@ -7,11 +7,13 @@ import pathlib
 import time
 from typing import NamedTuple
 
+from trainer.job.files import open_file
 from trainer.job.trouble import Trouble
 from trainer.run import events
 from trainer.run.folder import Busy, RunFolder, held, write_text
 
 ENDS = ("stopped", "failed", "finished")
+LARGEST_BYTES = 4096
 LAST_WORDS_BYTES = 4096
 _COUNTERS = pathlib.Path("/proc/vmstat")
 
@@ -64,7 +66,8 @@ def note(run: RunFolder, status: int, began: Before) -> None:
 def read(run: RunFolder) -> Ending | None:
     """What was noted last; None where nothing was, or nothing that makes sense."""
     try:
-        found = json.loads(run.ending.read_text(encoding="utf-8"))
+        with open_file(run.ending) as stream:
+            found = json.loads(stream.read(LARGEST_BYTES))
         return Ending(float(found["time"]), int(found["status"]), bool(found["starved"]))
     except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import pydantic
 
+from trainer.job.files import open_file
+
 WRITES_PER_S = 10
 LONGEST_LINE_BYTES = 4 * 2**20
 """A longer line is none of ours: the longest has all prompts in it."""
@@ -256,7 +258,7 @@ def read(path: pathlib.Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
     Lines that are no JSON object are left out: they are what a kill in the middle of a write leaves.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             stream.seek(offset)
             block = stream.read()
     except FileNotFoundError:

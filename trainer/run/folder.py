@@ -286,7 +286,7 @@ def is_alive(run: RunFolder) -> bool:
 def is_locked(path: pathlib.Path) -> bool:
     """Whether a process holds the lock file `path`."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return not _try_lock(stream)
     except OSError:  # no lock, or one on a drive or of a user where this program may not look
         return False

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from trainer.job.files import open_file
 from trainer.job.presets import MAX_BYTES
 from trainer.job.settings import Job
 from trainer.job.trouble import Refused
@@ -108,7 +109,7 @@ def _read(path: pathlib.Path) -> Entry | None:
     try:
         if not (_ID.fullmatch(path.stem) and path.is_file()):
             return None
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             data = json.loads(stream.read(MAX_BYTES).decode("utf-8"))
         return Entry.model_validate({**data, "id": path.stem})
     except (OSError, ValueError, TypeError, RecursionError):
