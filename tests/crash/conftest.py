@@ -22,7 +22,7 @@ def trainers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainers]:
         "training": {"epochs": 2, "batch_size": 2, "learning_rate": 0.01, "text_encoder": False},
     }
     job = tiny.job(place, tiny.model(place / "model"), changes)
-    server = served()
+    server = served("server")
     with server:
         yield Trainers(server, job)
         assert server.stdin

@@ -43,11 +43,11 @@ def place_of(name: str) -> str:
 
 
 class Disk:
-    """Wraps the file operations under `folder`; `seen` are those that were asked for."""
+    """Wraps the file operations under `folder`; `seen` are those that were asked for, `struck` how often it failed."""
 
     def __init__(self, folder: pathlib.Path, fault: Fault | None) -> None:
         self._folder, self._fault = str(folder), fault
-        self._met = 0
+        self._met = self.struck = 0
         self.seen: list[tuple[str, str]] = []
 
     def install(self) -> None:
@@ -74,6 +74,7 @@ class Disk:
         fault = self._fault
         if fault is None or not self._strikes(fault):
             return act()
+        self.struck += 1
         if fault.what.startswith("kill"):
             if fault.what == "kill_after":
                 act()

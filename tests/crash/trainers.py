@@ -23,11 +23,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """How a trainer ended: status -9 for SIGKILL, seconds, and all that it said."""
+    """How a trainer ended: status -9 for SIGKILL, seconds, all that it said, and how often a fault struck it."""
 
     status: int
     took_s: float
     said: str
+    struck: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Trainers:
         environment: Mapping[str, str] | None = None,
     ) -> Ended:
         """`python -m trainer` with these words; the fault strikes inside of the folder `place`."""
-        said = place.with_suffix(".said")
+        said, seen = place.with_suffix(".said"), place.with_suffix(".seen")
         said.write_text("", encoding="utf-8")  # it may be killed before it has said anything
+        seen.write_text("[[], 0]", encoding="utf-8")
         asked = {
             "words": words,
             "environment": dict(environment or {}),
@@ -65,25 +67,31 @@ class Trainers:
             "said": str(said),
             "fault": dataclasses.asdict(fault) if fault else None,
             "kill_after_s": kill_after_s,
-            "seen": None if fault or kill_after_s else str(place.with_suffix(".seen")),
+            "seen": str(seen),
         }
-        assert self.server.stdin
-        assert self.server.stdout
-        self.server.stdin.write(json.dumps(asked) + "\n")
-        self.server.stdin.flush()
-        answer = json.loads(self.server.stdout.readline())
-        return Ended(answer["status"], answer["took_s"], said.read_text(encoding="utf-8", errors="replace"))
+        answer = ask(self.server, asked)
+        struck = json.loads(seen.read_text(encoding="utf-8"))[1]
+        return Ended(answer["status"], answer["took_s"], said.read_text(encoding="utf-8", errors="replace"), struck)
 
     def seen(self, run: RunFolder) -> list[tuple[str, str]]:
-        """The file operations of the last trainer of `run` that ended well: what and at which place."""
-        found = json.loads(run.path.with_suffix(".seen").read_text(encoding="utf-8"))
+        """The file operations of the last trainer of `run` that was not killed: what and at which place."""
+        found = json.loads(run.path.with_suffix(".seen").read_text(encoding="utf-8"))[0]
         return [(kind, place) for kind, place in found]
 
 
-def served() -> "subprocess.Popen[str]":
-    """A server of trainers."""
-    command = [sys.executable, "-m", "tests.crash.server"]
+def served(module: str) -> "subprocess.Popen[str]":
+    """A server (see children.py) in a module beside this one."""
+    command = [sys.executable, "-m", f"tests.crash.{module}"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def ask(server: "subprocess.Popen[str]", asked: dict[str, Any]) -> dict[str, Any]:
+    """What a server answers when the child that was asked for has ended."""
+    assert server.stdin
+    assert server.stdout
+    server.stdin.write(json.dumps(asked) + "\n")
+    server.stdin.flush()
+    return dict(json.loads(server.stdout.readline()))
 
 
 def kept(run: RunFolder) -> int:

@@ -95,9 +95,9 @@ class Worked:
 
 
 class Pace:
-    """When the state is saved within an epoch: every so many minutes, 0 for never.
+    """When the state is saved: within an epoch every so many minutes, 0 for never, and at the end of each epoch.
 
-    Saving never takes more than a fiftieth of the time: where it is slow it is done less often.
+    Saving never takes more than a fiftieth of the time: where it is slow, or epochs are short, it is done less often.
     """
 
     def __init__(self, minutes: float) -> None:
@@ -105,10 +105,11 @@ class Pace:
         self._last = time.monotonic()  # which goes on evenly, whatever is done to the clock
         self._took_s = 0.0
 
-    def is_due(self) -> bool:
-        """Whether it is time to save."""
-        since = time.monotonic() - self._last
-        return self._every_s > 0 and since >= max(self._every_s, self._took_s * (1 / _LARGEST_SHARE - 1))
+    def is_due(self, ends_epoch: bool) -> bool:
+        """Whether it is time to save, after a step that ends its epoch or not."""
+        since_s = time.monotonic() - self._last
+        wanted = ends_epoch or 0 < self._every_s <= since_s
+        return wanted and since_s >= self._took_s * (1 / _LARGEST_SHARE - 1)
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:

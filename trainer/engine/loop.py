@@ -87,7 +87,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
                 losses = session.settle(moment, losses, asked)
             if "stop_after_epoch" in asked and not moment.within:
                 asked |= {"stop"}
-            keeping = stopping or not moment.within or "save" in asked or session.pace.is_due()
+            keeping = session.pace.is_due(not moment.within) or asked & {"stop", "save"} or step == steps
             if keeping and place.is_main:
                 session.keep_state(moment, losses, owed=stopping)
             if "stop" in asked or step == steps:

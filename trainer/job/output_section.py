@@ -35,7 +35,8 @@ class Output(Section):
         5.0,
         "Save state every n minutes",
         "How much time a power cut or a crash can cost: from the state a run is resumed as if nothing had happened. It "
-        "is also saved after every epoch and when it is stopped. 0: only then.",
+        "is also saved after every epoch and when it is stopped, but never so often that it takes over 2 % of the "
+        "time. 0: only then.",
         unit="minutes",
         level="advanced",
         ge=0,

@@ -1,6 +1,7 @@
 """A run whose job.json was edited before it goes on: what can count from then on does, the rest is refused."""
 
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 
 from tests.trainer import tiny
 from tests.trainer.engine.test_loop import carried_out, equal, final, told
+from trainer.engine import checkpoint
 from trainer.job.fields import flatten, nest, parse
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
@@ -86,3 +88,29 @@ def test_a_damaged_state_says_how_to_begin_anew(tmp_path: pathlib.Path, tiny_mod
         told(job, run)
     state.unlink()
     assert isinstance(told(job, run)[-1], events.Finished)
+
+
+def test_saving_the_state_takes_no_more_than_a_fiftieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pace, spent, saves = checkpoint.Pace(5.0), 0.0, 0
+    for step in range(1, 10_001):  # of one second each, ten to an epoch; a save takes three
+        now += 1.0
+        if pace.is_due(ends_epoch=step % 10 == 0):
+            with pace.saving():
+                now += 3.0
+                spent += 3.0
+            saves += 1
+    assert spent / now <= 0.02
+    assert saves > 10_000 / 300
+
+
+def test_the_state_is_saved_within_epochs_only_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    often, never = checkpoint.Pace(5.0), checkpoint.Pace(0.0)
+    assert not often.is_due(ends_epoch=False)
+    now = 301.0
+    assert often.is_due(ends_epoch=False)
+    assert not never.is_due(ends_epoch=False)
+    assert never.is_due(ends_epoch=True)
