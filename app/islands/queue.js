@@ -46,11 +46,10 @@ part("page").then((page) => {
     write(about, told(entry));
     const ended = ["failed", "stopped"].includes(entry.state);
     buttons.again.hidden = !ended;
-    buttons.edit.hidden = entry.state === "running";
+    for (const what of ["up", "down", "edit", "remove"]) buttons[what].hidden = entry.state === "running";
     buttons.up.disabled = place === 0;
     buttons.down.disabled = place === shown.entries.length - 1;
     for (const [what, button] of Object.entries(buttons)) label(button, say(what, { name: entry.name }));
-    buttons.remove.hidden = entry.state === "running";
   }
 
   function label(button, text) {

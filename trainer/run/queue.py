@@ -107,7 +107,7 @@ def _files() -> list[pathlib.Path]:
 
 def _read(path: pathlib.Path) -> Entry | None:
     try:
-        if not (_ID.fullmatch(path.stem) and path.is_file()):
+        if not _ID.fullmatch(path.stem):
             return None
         with open_file(path) as stream:
             data = json.loads(stream.read(MAX_BYTES).decode("utf-8"))
