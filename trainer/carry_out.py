@@ -33,6 +33,7 @@ from trainer.run.folder import (
     write_job,
 )
 from trainer.run.paths import with_whole_paths
+from trainer.run.process import BEGUN
 from trainer.run.room import disk_trouble
 
 Show = Callable[[events.Event], None]
@@ -103,8 +104,12 @@ def job_of(run: RunFolder) -> Job:
         raise Trouble("disk", reason=error) from error
 
 
+class _StopAsked(Exception):
+    """A stop was asked for before the first step."""
+
+
 def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
-    log = events.EventLog(run.events)
+    log, alone = events.EventLog(run.events), os.environ.get("WORLD_SIZE", "1") == "1"
     saved = Saved(_last_step(run, ("epoch", "keeping", "stopped")))
 
     def tell(event: events.Event) -> None:
@@ -112,7 +117,13 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         log.write(event)
         show(event)
 
-    forget_requests(run)
+    def heed(event: events.Event) -> None:
+        tell(event)
+        # Before the first step nothing else listens, and loading a large model and encoding take minutes.
+        if isinstance(event, events.Stage) and not saved.has_begun and alone and take_request(run, "stop"):
+            raise _StopAsked
+
+    forget_requests(run, before=float(os.environ.get(BEGUN, "inf")))
     forget_unfinished(run)
     try:
         # torch and diffusers take seconds to import: a person should see that something happens.
@@ -126,7 +137,10 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
                 return 0
             loop = importlib.import_module("trainer.engine.loop")
             write_job(run, job, versions())
-            loop.train(job, run, tell)
+            loop.train(job, run, heed)
+        return 0
+    except _StopAsked:
+        tell(events.Stopped(step=saved.step, epoch=saved.epoch, file=""))
         return 0
     except KeyboardInterrupt:
         tell(events.Stopped(step=saved.step, epoch=saved.epoch, file=""))
@@ -180,12 +194,13 @@ class Saved:
     """The step and epoch of the last saved state, as far as the events tell."""
 
     def __init__(self, step: int = 0) -> None:
-        self.step, self.epoch = step, 0
+        self.step, self.epoch, self.has_begun = step, 0, False
         self._next = (step, 0)
 
     def see(self, event: events.Event) -> None:
         """Takes in an event. Whatever comes after `keeping`, but for a failure, comes after the state was saved."""
         if isinstance(event, events.Started):
+            self.has_begun = True
             self._next = (event.first_step, event.first_step // max(1, event.steps_per_epoch))
         if not isinstance(event, events.Stage | events.Failed):
             self.step, self.epoch = self._next

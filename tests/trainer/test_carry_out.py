@@ -1,17 +1,21 @@
 """How errors become sentences."""
 
 import json
+import os
 import pathlib
 import signal
+import time
 
 import pytest
 import torch
 
+from tests.trainer import tiny
 from trainer.carry_out import Saved, carry_out, stopped_by_ctrl_c, understood
 from trainer.job.fields import parse
 from trainer.job.trouble import Trouble
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
+from trainer.run.process import BEGUN
 
 
 @pytest.fixture
@@ -71,3 +75,26 @@ def test_a_state_counts_as_saved_once_training_has_gone_on() -> None:
     assert (saved.step, saved.epoch) == (10, 1)
     saved.see(events.Step(step=21, epoch=3, **step))
     assert (saved.step, saved.epoch) == (20, 2)
+
+
+def test_a_stop_is_heard_while_the_training_is_only_being_begun(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = folder.create(tmp_path, "early")
+    folder.write_job(run, tiny.job(tmp_path, tmp_path / "no model"), {})
+    folder.request(run, "stop")
+    monkeypatch.setenv(BEGUN, str(time.time() - 60))
+    assert carry_out(run, lambda event: None) == 0
+    kinds = [event["kind"] for event in events.read(run.events)[0]]
+    assert (kinds[0], kinds[-1]) == ("stage", "stopped")
+    assert "started" not in kinds
+
+
+def test_what_an_earlier_trainer_did_not_live_to_see_is_forgotten(run: RunFolder) -> None:
+    folder.request(run, "stop")
+    folder.request(run, "pause")
+    os.utime(run.requests / "stop", (time.time() - 100, time.time() - 100))
+    folder.forget_requests(run, before=time.time() - 50)
+    assert folder.asked(run) == {"pause"}
+    folder.forget_requests(run)
+    assert not folder.asked(run)

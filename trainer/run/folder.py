@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import errno
 import json
+import math
 import os
 import pathlib
 import stat
@@ -344,10 +345,20 @@ def pending(run: RunFolder) -> list[Request]:
     return []
 
 
-def forget_requests(run: RunFolder) -> None:
-    """Takes away all requests, those that the last trainer of this run did not live to see. Raises OSError."""
+def forget_requests(run: RunFolder, before: float = math.inf) -> None:
+    """Takes away all requests of before a time, which the last trainer of this run did not live to see. Raises OSError.
+
+    The time is in seconds since 1970; what was asked for later is for the next trainer, even while it is being begun.
+    """
     for what in REQUESTS:
-        take_request(run, what)
+        if _modified(run.requests / what) < before:
+            take_request(run, what)
+
+
+def _modified(path: pathlib.Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 def is_paused(run: RunFolder) -> bool:

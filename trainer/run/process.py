@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,13 @@ HUB_HELD_BACK = "LORA_ATELIER_HUB_OFFLINE"
 """Set where this program, not its user, has set HF_HUB_OFFLINE."""
 
 
+BEGUN = "LORA_ATELIER_BEGUN"
+"""Tells a trainer when it was begun: what is asked of it from then on, it has to answer."""
+
+
 def begin_trainer(run: RunFolder, cards: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """A trainer that carries on with `run`; `cards` is what the environment tells it of its device. Raises OSError."""
-    return _begin(["resume", str(run.path)], run.log, {**environment(os.environ), **cards})
+    return _begin(["resume", str(run.path)], run.log, {**environment(os.environ), **cards, BEGUN: str(time.time())})
 
 
 def begin_worker() -> "subprocess.Popen[bytes]":
