@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from app.words import say
-from trainer.run.process import HUB_HELD_BACK
+from trainer.run.process import HUB_HELD_BACK, NO_TELEMETRY
 
 PORT = 7860
 PASSWORD = "LORA_ATELIER_PASSWORD"
@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
 
 def set_environment(options: argparse.Namespace) -> None:
     """Tells the rest of the program its folders, and gradio to ask nobody outside of this machine for anything."""
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.update({**NO_TELEMETRY, "GRADIO_ANALYTICS_ENABLED": "False"})
     if "HF_HUB_OFFLINE" not in os.environ:
         os.environ.update({"HF_HUB_OFFLINE": "1", HUB_HELD_BACK: "1"})
     for name, folder in (("LORA_ATELIER_OUTPUTS", options.outputs), ("LORA_ATELIER_HOME", options.home)):

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.cookies import cookie, named
 from app.words import say
 
-ENTRANCE = "/enter"
+ENTRANCE, EXIT = "/enter", "/leave"
 FREE_TRIES = 3
 LONGEST_WAIT_S = 300.0
 LONGEST_PAUSE_S = 5.0
@@ -29,6 +29,7 @@ FORGOTTEN_AFTER_S = 3600.0
 MOST_ADDRESSES = 1024
 MOST_AT_ONCE = 32
 MAX_FORM_BYTES = 4096
+MOST_INSIDE = 1024
 SESSION_S = 7 * 24 * 3600
 
 
@@ -90,6 +91,7 @@ class Door:
         self._password = self._sign(password)
         self._attempts = attempts or Attempts()
         self._at_once = 0
+        self._inside: collections.OrderedDict[str, float] = collections.OrderedDict()
 
     def before(self, app: ASGIApp) -> ASGIApp:
         """`app` behind this door."""
@@ -109,19 +111,29 @@ class Door:
 
     def admits(self, request: Request) -> bool:
         """Whether who asks has come in before and wants something other than the entrance."""
-        asks_in = request.url.path == ENTRANCE or "token" in request.query_params
+        asks_in = request.url.path in (ENTRANCE, EXIT) or "token" in request.query_params
         return not asks_in and self._is_session(request.headers)
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "GET" and "token" in request.query_params:
             return await self._try(request, request.query_params["token"])
+        if request.url.path == EXIT and request.method == "POST":
+            return self._let_out(request)
         if request.url.path != ENTRANCE:
             if "text/html" in request.headers.get("accept", "") and request.method == "GET":
                 return RedirectResponse(ENTRANCE, 303)
             return PlainTextResponse(say("door.closed"), 401)
         if request.method == "POST":
             return await self._try(request, await _typed(request))
-        return _page()
+        return _page(inside=self._is_session(request.headers))
+
+    def _let_out(self, request: Request) -> Response:
+        """Forgets who asks, so that a copy of the cookie is worth nothing either."""
+        name = named(request.headers, "session")
+        self._inside.pop(_ticket(request.headers), None)
+        answer = RedirectResponse(ENTRANCE, 303)
+        answer.delete_cookie(name, httponly=True, samesite="lax")
+        return answer
 
     async def _try(self, request: Request, password: str) -> Response:
         address = request.client.host if request.client else ""
@@ -147,14 +159,23 @@ class Door:
         return hmac.new(self._secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
     def _session(self) -> str:
-        ends = str(int(time.time()) + SESSION_S)
-        return f"{ends}.{self._sign(f'session {ends}').hex()}"
+        ticket = secrets.token_urlsafe(32)
+        self._inside[_hashed(ticket)] = time.time() + SESSION_S
+        if len(self._inside) > MOST_INSIDE:
+            self._inside.popitem(last=False)
+        return ticket
 
     def _is_session(self, headers: Headers) -> bool:
-        ends, _, proof = cookie(headers, named(headers, "session")).partition(".")
-        if not hmac.compare_digest(self._sign(f"session {ends}").hex().encode(), proof.encode()):
-            return False
-        return int(ends) > time.time()
+        # Looked up by its hash, the time says nothing about how much of a guess was right.
+        return self._inside.get(_ticket(headers), 0.0) > time.time()
+
+
+def _ticket(headers: Headers) -> str:
+    return _hashed(cookie(headers, named(headers, "session")))
+
+
+def _hashed(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def _typed(request: Request) -> str:
@@ -168,7 +189,9 @@ async def _typed(request: Request) -> str:
     return fields.get("password", [""])[0]
 
 
-def _page(problem: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _page(
+    problem: str = "", status: int = 200, headers: dict[str, str] | None = None, *, inside: bool = False
+) -> Response:
     folder = pathlib.Path(__file__).parent
     template = string.Template((folder / "door.html").read_text(encoding="utf-8"))
     words = {
@@ -177,6 +200,8 @@ def _page(problem: str = "", status: int = 200, headers: dict[str, str] | None =
         "password": say("door.password"),
         "enter": say("door.enter"),
         "problem": problem,
+        "leave": say("door.leave"),
+        "hidden": "" if inside else "hidden",
     }
     page = template.substitute({name: html.escape(text) for name, text in words.items()})
     return HTMLResponse(page, status, {"Cache-Control": "no-store", **(headers or {})})

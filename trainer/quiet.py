@@ -4,6 +4,8 @@ import logging
 import os
 import warnings
 
+from trainer.run.process import NO_TELEMETRY
+
 
 class _Without(logging.Filter):
     def __init__(self, *beginnings: str) -> None:
@@ -17,7 +19,7 @@ class _Without(logging.Filter):
 
 def quieten() -> None:
     """To be called before the heavy libraries are imported; a message that is not named here still appears."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.update(NO_TELEMETRY)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     # bitsandbytes offers faster CPU kernels from a hub; its own run just as well.

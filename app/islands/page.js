@@ -91,6 +91,8 @@ export function sampleAddress(key, sample, width = 0) {
 
 export async function ask(address) {
   const answer = await fetch(address, { signal: AbortSignal.timeout(15000) });
+  // The program was started anew, or its door is shut again: there the password is asked for, and the draft is kept.
+  if (answer.status === 401) location.reload();
   if (!answer.ok) throw new Error(`${answer.status} ${address}`);
   return answer.json();
 }

@@ -105,6 +105,30 @@ def test_a_made_up_session_does_not_let_in(client: TestClient) -> None:
         assert client.get("/", headers={"Cookie": f"atelier-session-7860={value}"}).status_code == 401
 
 
+def test_who_leaves_is_out_also_with_a_copy_of_the_cookie(client: TestClient) -> None:
+    assert "hidden>" in client.get(door.ENTRANCE).text
+    enter(client, PASSWORD)
+    copied = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+    assert 'action="/leave" >' in client.get(door.ENTRANCE).text
+    assert client.get(door.EXIT, headers={"Accept": "text/html"}).status_code == 303
+    assert client.get("/").json() == "secret", "to look is not to leave"
+    answer = client.post(door.EXIT, headers={"Origin": OWN})
+    assert (answer.status_code, answer.headers["location"]) == (303, door.ENTRANCE)
+    assert client.get("/").status_code == 401
+    assert client.get("/", headers=copied).status_code == 401
+
+
+def test_the_memory_of_who_is_inside_is_bounded(monkeypatch: pytest.MonkeyPatch, client: TestClient) -> None:
+    monkeypatch.setattr(door, "MOST_INSIDE", 2)
+    enter(client, PASSWORD)
+    first = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+    for _ in range(2):
+        client.cookies.clear()
+        enter(client, PASSWORD)
+    assert client.get("/").json() == "secret"
+    assert client.get("/", headers=first).status_code == 401
+
+
 def test_a_session_ends(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(client, PASSWORD)
     now = door.time.time()

@@ -4,7 +4,11 @@ import os
 import pathlib
 import subprocess
 import sys
+<<<<<<< HEAD
 import time
+=======
+import types
+>>>>>>> fbfcc76 (Let who came in leave again, tell nobody that the libraries are used, and keep strangers' code out by a rule)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +17,11 @@ from trainer.run.home import default_outputs, home
 
 HUB_HELD_BACK = "LORA_ATELIER_HUB_OFFLINE"
 """Set where this program, not its user, has set HF_HUB_OFFLINE."""
+
+NO_TELEMETRY: Mapping[str, str] = types.MappingProxyType(
+    dict.fromkeys(("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"), "1")
+)
+"""What keeps the libraries from telling others that they are used."""
 
 
 BEGUN = "LORA_ATELIER_BEGUN"
@@ -39,7 +48,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     if HUB_HELD_BACK in own:
         inherited.pop("HF_HUB_OFFLINE", None)
     search = os.pathsep.join([root, *filter(None, [own.get("PYTHONPATH")])])
-    return {**inherited, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return {**inherited, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **NO_TELEMETRY}
 
 
 def apart() -> dict[str, Any]:
