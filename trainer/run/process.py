@@ -4,11 +4,8 @@ import os
 import pathlib
 import subprocess
 import sys
-<<<<<<< HEAD
 import time
-=======
 import types
->>>>>>> fbfcc76 (Let who came in leave again, tell nobody that the libraries are used, and keep strangers' code out by a rule)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
