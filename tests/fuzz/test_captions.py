@@ -12,7 +12,7 @@ from app import captions, thumbs
 from tests.fuzz.mutations import TEXTS, changed, damaged, damaged_text, values
 from tests.fuzz.trials import Trials, said, told
 from trainer.dataset import captions as spoken
-from trainer.dataset.remarks import least_tokens
+from trainer.dataset.remarks import is_longer
 from trainer.dataset.scan import scan
 from trainer.job.fields import Invalid, parse
 from trainer.job.settings import Dataset
@@ -39,7 +39,7 @@ def test_caption_files(trials: Trials, tmp_path: pathlib.Path) -> None:
             said(*(problem.sentence for problem in found.problems))
             for subset in found.subsets:
                 for picture in subset.pictures:
-                    least_tokens(picture.caption)
+                    is_longer(picture.caption, 75)
                     spoken.caption_for(picture.caption, settings, random.Random(0)).encode()
 
     trials.of("captions", read, damaged(WHOLE) | st.binary(max_size=40), (*WHOLE, *LONG), count=120)
@@ -59,7 +59,7 @@ def test_what_is_said_of_a_picture(trials: Trials) -> None:
         assert isinstance(spoken.caption_for(text, settings, random.Random(1)), str)
         assert all(isinstance(line, str) for line in spoken.longest(text, settings))
         spoken.tag_frequency({"a": [text]}, settings.trigger, settings.caption_separator)
-        least_tokens(text)
+        is_longer(text, 75)
 
     long = [("{" * 50_000, base), ("{a|" * 50_000, base), ("a, " * 50_000, base), ("{a}" * 30_000, base)]
     trials.of("caption texts", read, st.tuples(damaged_text((TEXT,), SIGNS), odd_settings), long, count=120)
