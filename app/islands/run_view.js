@@ -82,7 +82,7 @@ export class RunView {
     const going = underWay(run.state);
     const starting = run.state === "waiting" || this.waitsForResume();
     const ending = going && (starting ? ["stop"] : Object.keys(ENDING)).find((what) => this.isPending(what));
-    const state = ending === "stop" && starting ? "stopping_soon" : ENDING[ending] ?? `state_${starting ? "waiting" : run.state}`;
+    const state = ending === "stop" && (starting || run.stage) ? "stopping_soon" : ENDING[ending] ?? `state_${starting ? "waiting" : run.state}`;
     write(this.find(".state span"), this.say(run.state === "paused" && ending !== "stop" ? this.paused() : state));
     this.find(".state").className = `state ${starting ? "waiting" : run.state}`;
     this.find(".stop").hidden = !going;
