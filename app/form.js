@@ -4,7 +4,7 @@ window.atelier = (() => {
   "use strict";
   const facts = window.ATELIER;
   const DRAFT = "atelier.draft";
-  const DELAY_MS = 350;
+  const DELAY_MS = 150;
   let base = null;
   let last = {};
   let timer = 0;

@@ -26,6 +26,8 @@ from trainer.job.facts import ADAPTERS, FAMILIES
 from trainer.run.folder import forget_abandoned
 
 TABS = (model, dataset, training, samples, run, compare, tools)
+PAGES_REMEMBERED = 16
+"""An older page that is still open goes on as one that has only just been opened."""
 LARGEST_UPLOAD = "4mb"
 """Presets and settings are uploaded, pictures never: those are read where they lie."""
 
@@ -94,6 +96,8 @@ def build(form: Form) -> gr.Blocks:
         block.async_move_resource_to_block_cache = functools.partial(
             guard.only_files, block.async_move_resource_to_block_cache
         )
+    # Each load of the page is a session to Gradio, of half a megabyte, and it would keep 10,000 of them.
+    page.state_session_capacity = PAGES_REMEMBERED
     return page
 
 

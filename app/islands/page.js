@@ -36,7 +36,14 @@ export function translate(root, say) {
   }
 }
 
-export const count = (number) => Number(number).toLocaleString();
+// Made once: to make one takes longer than to write hundreds of numbers or times with it.
+const NUMBER = new Intl.NumberFormat();
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const DAY = { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
+const THIS_YEAR = new Intl.DateTimeFormat(undefined, DAY);
+const ANY_YEAR = new Intl.DateTimeFormat(undefined, { ...DAY, year: "numeric" });
+
+export const count = (number) => NUMBER.format(Number(number));
 
 /** A loss or a rate with as many digits as are worth reading; a dash for none. */
 export function figure(number) {
@@ -59,9 +66,8 @@ export function span(say, seconds) {
 export function moment(seconds) {
   const then = new Date(1000 * seconds);
   const now = new Date();
-  if (then.toDateString() === now.toDateString()) return then.toLocaleTimeString(undefined, { timeStyle: "short" });
-  const year = then.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
-  return then.toLocaleString(undefined, { month: "short", day: "numeric", ...year, hour: "numeric", minute: "2-digit" });
+  if (then.toDateString() === now.toDateString()) return CLOCK.format(then);
+  return (then.getFullYear() === now.getFullYear() ? THIS_YEAR : ANY_YEAR).format(then);
 }
 
 export function megabytes(say, bytes) {

@@ -32,7 +32,11 @@ export class RunList {
     if (!this.items.has(run.key)) this.items.set(run.key, this.item(run));
     const { row } = this.items.get(run.key);
     if (this.list.children[place] !== row) this.list.insertBefore(row, this.list.children[place] ?? null);
+    // Most runs lie still; what is said of their time changes with the day.
+    const told = JSON.stringify(run) + new Date().toDateString();
+    if (this.items.get(run.key).told === told) return;
     this.update(run);
+    this.items.get(run.key).told = told;
   }
 
   item(run) {
@@ -48,6 +52,7 @@ export class RunList {
   update(run) {
     const item = this.items.get(run.key);
     if (!item) return;
+    item.told = null;
     item.button.className = run.state;
     item.dot.title = this.say(`state_${run.state}`);
     write(item.about, this.about(run));

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocketDisconnect
 
-from app import guard
+from app import guard, main
 from app.main import create_app
 
 HOST = "127.0.0.1:7860"
@@ -307,3 +307,10 @@ def test_every_answer_says_where_things_may_come_from(visitor: TestClient) -> No
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_a_page_that_is_loaded_again_and_again_leaves_only_the_last_few_behind(program: Any) -> None:
+    (gradio,) = (route.app for route in program.routes if hasattr(getattr(route, "app", None), "state_holder"))
+    for number in range(3 * main.PAGES_REMEMBERED):
+        assert gradio.state_holder[f"page {number}"]
+    assert len(gradio.state_holder.session_data) <= main.PAGES_REMEMBERED

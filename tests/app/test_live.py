@@ -1,10 +1,12 @@
 """The routes by which the page follows runs: what they tell, and that nothing outside of the runs can be had."""
 
+import gc
 import io
 import os
 import pathlib
 import shutil
 import time
+import tracemalloc
 from typing import Any
 
 import fastapi
@@ -18,6 +20,7 @@ from trainer.job.settings import Job
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
 
+NO_ERROR = {"largest_relative_error": 0.0}
 HOSTILE = '"><img src=x onerror=alert(1)> & 桜 {{x}} ${y}'
 
 
@@ -242,3 +245,33 @@ def test_one_run_among_hundreds_is_found_without_looking_into_the_others(
     monkeypatch.setattr(live.watch, "is_alive", lambda run: bool(looked.append(run)))
     assert client.get(f"/live/{live.key_of(wanted)}").json()["run"]["name"] == wanted.name
     assert looked == [wanted]
+
+
+def test_polling_keeps_nothing(client: TestClient) -> None:
+    """What is remembered of files is bounded; so all that a day of polling may leave is what one more event weighs."""
+    for number in range(20):
+        events.EventLog(new_run(f"run {number}").events).write(events.Paused(step=number, epoch=1))
+    living = new_run("living")
+    log = events.EventLog(living.events)
+
+    def poll(times: int) -> None:
+        since = 0
+        for number in range(times):
+            log.write(events.Saved(file="x", epoch=1, step=number, size_bytes=1, verified=True, **NO_ERROR))
+            client.get("/runs")
+            since = client.get(f"/live/{live.key_of(living)}?since={since}").json()["next"]
+            client.get(f"/samples/{live.key_of(living)}")
+
+    poll(20)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        poll(20)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        poll(60)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 60 * 6_000

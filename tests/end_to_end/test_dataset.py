@@ -1,5 +1,6 @@
 """The Dataset tab and the file browser."""
 
+import os
 import pathlib
 
 import pytest
@@ -134,3 +135,27 @@ def test_problems_say_what_to_do_and_an_empty_folder_explains_itself(ui: Page, p
     expect(ui.locator("#dataset-overview .problems li.error")).to_have_count(1)
     expect(ui.locator("#dataset-grid .more.empty")).to_contain_text("10_name")
     expect(ui.locator("#plan")).to_contain_text("No pictures")
+
+
+def test_of_thousands_of_pictures_only_those_in_sight_are_in_the_page(ui: Page, playground: pathlib.Path) -> None:
+    folder = playground / "many" / "1_cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "0.png")
+    for number in range(1, 3000):
+        os.link(folder / "0.png", folder / f"{number}.png")
+    (folder / "2999.txt").write_text("猫" * 3000, encoding="utf-8")
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(folder.parent))
+    tiles = ui.locator("#dataset-grid .tile")
+    expect(ui.locator("#dataset-overview tbody")).to_contain_text("3,000")
+    expect(tiles.first).to_have_attribute("title", "0.png")
+    assert tiles.count() < 200
+    ui.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(tiles.last).to_have_attribute("title", "2999.png")
+    assert tiles.count() < 200
+    expect(tiles.first).not_to_have_attribute("title", "0.png")
+    tiles.last.click()
+    expect(ui.locator("#dataset-grid textarea")).to_have_value("猫" * 3000)
+    ui.keyboard.press("Escape")
+    ui.evaluate("scrollTo(0, 0)")
+    expect(tiles.first).to_have_attribute("title", "0.png")

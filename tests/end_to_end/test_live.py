@@ -1,5 +1,6 @@
 """A real training, from Start to Stop, seen in a real browser; and run folders that want to break the page."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -346,3 +347,41 @@ def test_no_text_of_a_run_becomes_more_than_text(ui: Page, hostile_run: RunFolde
     assert ui.evaluate("window.broken") is None
     for image in ui.locator(".compare td img").all():
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+
+
+@pytest.fixture
+def long_run(outputs: pathlib.Path) -> Iterator[RunFolder]:
+    """A run with hundreds of samples."""
+    run = folder.create(outputs, "long")
+    folder.write_job(run, Job(), {})
+    Image.new("RGB", (64, 96)).save(run.samples / "first.png")
+    log = events.EventLog(run.events)
+    for epoch in range(60):
+        for prompt in range(1, 9):
+            file = run.sample_file("long", epoch, prompt, 42)
+            os.link(run.samples / "first.png", file)
+            size = {"width_px": 64, "height_px": 96, "seed": 42, "file": f"samples/{file.name}"}
+            log.write(events.Sample(epoch=epoch, step=epoch, prompt=prompt, text=f"prompt {prompt}", **size))
+    yield run
+    shutil.rmtree(run.path)
+
+
+def test_of_hundreds_of_samples_only_those_in_sight_are_in_the_page(ui: Page, long_run: RunFolder) -> None:
+    open_tab(ui, "compare")
+    rows, cells = ui.locator(".compare tbody tr"), ui.locator(".compare .cell")
+    expect(rows).to_have_count(60)
+    expect(rows.first.locator(".cell")).to_have_count(8)
+    assert cells.count() < 240
+    rows.first.locator(".pin").first.click(force=True)
+    height = ui.evaluate("document.querySelector('.compare table').offsetHeight")
+    ui.evaluate("document.querySelector('.compare .frame').scrollTop = 1e6")
+    expect(rows.last.locator(".cell img")).to_have_count(8)
+    expect(rows.nth(1).locator(".cell")).to_have_count(0)
+    assert cells.count() < 240
+    assert abs(ui.evaluate("document.querySelector('.compare table').offsetHeight") - height) < 60
+    rows.last.locator(".pin").last.click(force=True)
+    expect(ui.locator(".before-after .ba-captions strong")).to_have_count(2)
+    ui.keyboard.press("Escape")
+    rows.last.locator(".cell").first.click()
+    expect(ui.locator(".compare .lb-title")).to_contain_text("59")
+    ui.keyboard.press("Escape")

@@ -1,12 +1,11 @@
 """Measures the program with years of runs and thousands of pictures; prints tables, asserts nothing.
 
-`python -m tests.scale [routes] [page] [day] --base FOLDER`: how long every route and every action on the page takes,
-and what a day of polling, pressed into minutes, does to the memory of the program and of the page.
+`python -m tests.scale [routes] [page] [day] [reloads] --base FOLDER`: how long every route and every action on the page
+takes, and what a day of polling, pressed into less, and 200 loads of the page do to the memory of the program.
 """
 
 import argparse
 import contextlib
-import functools
 import os
 import pathlib
 import shutil
@@ -16,17 +15,20 @@ from collections.abc import Iterator
 from playwright.sync_api import Page, sync_playwright
 
 from tests.end_to_end.conftest import CHROMIUMS, ROOT
-from tests.scale import page, served
+from tests.scale import day, page, served
 from tests.scale.made import Made, Size, live, make
+
+RELOADS = 200
 
 
 def main() -> None:
     """Reads the command line and prints what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.scale", description=__doc__)
-    parser.add_argument("what", nargs="*", default=["routes", "page"], help="routes, page")
+    parser.add_argument("what", nargs="*", default=["routes", "page"], help="routes, page, day, reloads")
     parser.add_argument("--base", type=pathlib.Path, help="where the runs and pictures are made, and found again")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT, help="another checkout, to compare with")
     parser.add_argument("--only", default="", help="a pattern of the names of the actions on the page")
+    parser.add_argument("--limit-s", type=float, default=3600.0, help="the most that the day may take")
     given = parser.parse_args()
     with _base(given.base) as base:
         made = make(base, Size())
@@ -35,7 +37,13 @@ def main() -> None:
         try:
             for what in given.what:
                 print(what)
-                {"routes": _routes, "page": functools.partial(_page, wanted=given.only)}[what](gui, made)
+                does = {
+                    "routes": lambda: _routes(gui, made),
+                    "page": lambda: _page(gui, made, given.only),
+                    "day": lambda: day.polled(gui, made, given.limit_s),
+                    "reloads": lambda: _reloads(gui),
+                }
+                does[what]()
                 print(f"  memory {gui.memory_mib():.0f} MiB")
         finally:
             gui.end()
@@ -63,6 +71,11 @@ def _page(gui: served.Gui, made: Made, wanted: str) -> None:
     with opened(gui) as shown:
         print(f"  {'action':36s} {'p50 ms':>8s} {'max ms':>8s}")
         page.table(shown, made, wanted)
+
+
+def _reloads(gui: served.Gui) -> None:
+    with opened(gui) as shown:
+        day.reloaded(gui, shown, RELOADS)
 
 
 @contextlib.contextmanager
