@@ -135,7 +135,7 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     for button, anyway in ((start, False), (bar.buttons["anyway"], True)):
         do = functools.partial(_start, form, anyway)
         on(button.click, do, all_fields, [tabs], validator=functools.partial(validate, form))
-    form.on_change([*plans.data_paths(), *plans.LENGTH], plans.line, bar.buttons["line"])
+    form.on_change([*plans.data_paths(), *plans.LENGTH, *plans.ROOM], plans.line, bar.buttons["line"])
 
 
 def say_faults_first(bar: Bar, form: Form, button: Any) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from app import thumbs
+from app import places, thumbs
 from app.forms import Values
 from app.words import say
 from trainer.dataset import folders
@@ -18,10 +18,12 @@ from trainer.dataset.scan import Picture, Scan, Subset, scan
 from trainer.job import fields
 from trainer.job.fields import Invalid, Message
 from trainer.job.settings import Dataset, Job
+from trainer.run.forecast import room_remark
 
 MOST_PICTURES = 5000
 TILE_CHARACTERS = 160
 
+ROOM = ("adapter.rank", "output.folder", "output.save_every_epochs", "output.save_every_steps")
 LENGTH = ("training.epochs", "training.steps", "training.batch_size", "training.gradient_accumulation")
 
 
@@ -55,7 +57,9 @@ def line(values: Values) -> str:
     plan = make_plan(job, _scan_as_of(job.dataset, tuple(time for folder in given for time in _changed(folder))))
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
-    return "".join(("<p>", *(_part(*part) for part in parts(plan, job)), "</p>"))
+    room = room_remark(job, plan, places.resolve_outputs(job.output.folder))
+    steps = "".join(("<p>", *(_part(*part) for part in parts(plan, job)), "</p>"))
+    return steps + (_paragraph(room) if room else "")
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,6 +12,8 @@ from trainer.job.fields import Invalid, parse, with_sets
 from trainer.job.remarks import remarks
 from trainer.job.settings import Job
 from trainer.job.words import say
+from trainer.run.forecast import room_remark
+from trainer.run.home import resolve_outputs
 
 
 def read_job_file(path: pathlib.Path, sets: list[str]) -> Job:
@@ -56,4 +58,5 @@ def plan_lines(job: Job) -> Iterator[str]:
         steps=plan.steps,
     )
     yield from (say("warning_line", text=problem.sentence) for problem in plan.problems if problem.level == "warning")
-    yield from (say("warning_line", text=text) for text in remarks(job))
+    room = room_remark(job, plan, resolve_outputs(job.output.folder))
+    yield from (say("warning_line", text=text) for text in [*remarks(job), room] if text)

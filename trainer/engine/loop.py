@@ -47,6 +47,7 @@ from trainer.job.trouble import Trouble
 from trainer.job.words import say
 from trainer.run import events
 from trainer.run.folder import Request, RunFolder
+from trainer.run.forecast import room_remark
 from trainer.run.grid import draw_grid
 
 Tell = Callable[[events.Event], None]
@@ -349,8 +350,8 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
         tell(events.Warned(text=text))
 
     found = scan(job.dataset)
-    checked_plan(job, found)
-    for text in remarks(job):
+    room = room_remark(job, checked_plan(job, found), run.path) if not checkpoint.is_saved(run) else ""
+    for text in filter(None, [*remarks(job), room]):
         tell(events.Warned(text=text))
     base_loras.check(job, begins=not checkpoint.is_saved(run))
 
