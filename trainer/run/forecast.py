@@ -20,7 +20,7 @@ _PICTURE_BYTES_PER_PX = 2
 
 
 def needed_bytes(job: Job, plan: Plan) -> int:
-    """What the run folder comes to at the most: files, samples, and the state twice, for the new one comes beside it."""
+    """What a run folder comes to at the most: files, samples, and the state twice, as the new one comes first."""
     known = _STARTER if job.model.base == "starter" else _PER_RANK.get(job.model.family, (0, 0))
     numbers = known[job.training.text_encoder] * job.adapter.rank * (1 if job.adapter.type == "lora" else 2)
     file = numbers * (4 if job.output.save_precision == "fp32" else 2)
