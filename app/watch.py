@@ -181,7 +181,8 @@ def _ended(run: RunFolder, told: _Told, changed: float) -> State:
     """The state of a run without a trainer, whose files were last changed at `changed`, in seconds since 1970."""
     end = ENDS.get(str(told.turn.get("kind", "")))
     if end is not None:
-        return end
+        # What was told after the end is of a trainer that was begun anew, and did not come to an end.
+        return end if told.is_last_turn else "interrupted"
     fresh = abs(time.time() - changed) < START_GRACE_S
     return "waiting" if fresh and not told.turn and not run.lock.exists() else "interrupted"
 

@@ -374,3 +374,10 @@ def test_a_run_that_vanishes_or_may_not_be_read_is_shown_without_an_error(run: R
     run.samples.write_text("no folder")
     found = [watch.overview(run), watch.updates(run, 0), watch.sample_table(run), watch.log_tail(run, 5)]
     json.dumps(found, allow_nan=False)
+
+
+def test_a_run_whose_next_trainer_was_killed_while_it_loaded_is_interrupted(run: RunFolder) -> None:
+    write(run, started(), step(1, 101.0), events.Stopped(time=102.0, step=1, epoch=1, file=""))
+    assert watch.overview(run)["state"] == "stopped"
+    write(run, events.Stage(time=200.0, text="loading the base model"))
+    assert watch.overview(run)["state"] == "interrupted"
