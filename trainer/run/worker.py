@@ -169,7 +169,8 @@ def _claim(entry: Entry, made: bool) -> Entry:
     try:
         return queue.write(entry.but(state="running", **seen, **anew))
     except OSError:
-        if made:
+        # A disk may complain after it has taken the words, and then the folder is the one that they name.
+        if made and any(one.id == entry.id and one.run != entry.run for one in queue.entries()):
             _unmake(RunFolder(pathlib.Path(entry.run)))
         raise
 

@@ -345,3 +345,24 @@ def test_a_queue_that_cannot_be_written_is_told_of_and_tried_again(
     assert len([line for line in stage.told if "No space left" in line]) == 2
     # What was begun in vain has left nothing behind.
     assert [path.name for path in (places / "outputs").iterdir()] == ["cat"]
+
+
+def test_a_disk_that_complains_after_it_has_taken_the_words_costs_no_job_its_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, places: pathlib.Path
+) -> None:
+    add("cat")
+    complaints = [OSError(5, "Input/output error")]
+
+    def write(entry: Entry) -> Entry:
+        real(entry)
+        if complaints:
+            raise complaints.pop()
+        return entry
+
+    real = queue.write
+    monkeypatch.setattr(queue, "write", write)
+    with pytest.raises(OSError, match="Input/output"):
+        stage.turn()
+    stage.work()
+    assert states() == {"cat": "finished"}
+    assert [path.name for path in (places / "outputs").iterdir()] == ["cat"]
