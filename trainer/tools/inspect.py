@@ -5,7 +5,9 @@ import base64
 import collections
 import io
 import json
+import math
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -89,7 +91,10 @@ def norms(file: LoraFile) -> dict[str, float]:
     squares: dict[str, float] = {}
     for name, layer in file.layers.items():
         squares[_block(name)] = squares.get(_block(name), 0.0) + norm(layer) ** 2
-    return {block: squares[block] ** 0.5 for block in sorted(squares, key=_order)}
+    # An alpha may be so large that there is no number for what it makes.
+    most = sys.float_info.max
+    finite = {block: square if square < math.inf else most for block, square in squares.items()}
+    return {block: finite[block] ** 0.5 for block in sorted(finite, key=_order)}
 
 
 def _part(name: str) -> str:
