@@ -23,12 +23,16 @@ from trainer.dataset.buckets import CENTRE
 from trainer.dataset.masks import read_mask
 from trainer.dataset.pictures import BrokenPicture, fit, open_picture
 from trainer.dataset.plan import Item
+from trainer.engine.memory import attempted
 from trainer.families.base import Cached, Family, Parts, encoded
 from trainer.job.settings import Dataset
+from trainer.job.trouble import Trouble
+from trainer.job.words import say
 from trainer.run.folder import write_whole
 
 PictureKey = tuple[pathlib.Path, tuple[int, int], bool, float]
 Progress = Callable[[int, int], None]
+_BEYOND_MEASURE = 1e6  # latents are of the size of 10, text states of 100 at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +92,8 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
     path = folder / f"{hashlib.sha256(content + about.encode()).hexdigest()}.safetensors"
     # A file that a failing disk has damaged is made anew.
     with contextlib.suppress(SafetensorError, OSError):
-        return load_file(path)
+        if is_usable(kept := load_file(path)):
+            return kept
     made = make()
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda stream: stream.write(save(dict(made))))
@@ -97,8 +102,19 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
 
 def _fresh(encoder: Encoder, item: Item, settings: Dataset) -> Cached:
     picture = fit(open_picture(item.picture.path, settings.transparency), item.bucket, item.crop)
-    made = encoded(encoder.family, encoder.parts, ImageOps.mirror(picture) if item.flip else picture)
+    shown = ImageOps.mirror(picture) if item.flip else picture
+    made, lack = attempted(lambda: encoded(encoder.family, encoder.parts, shown))
+    if lack:
+        width, height = item.bucket
+        raise Trouble("out_of_memory_caching", path=item.picture.path, width=width, height=height, reason=lack)
+    if not is_usable(made):
+        raise BrokenPicture(item.picture.path, say("latent_not_finite"))
     return {name: tensor.contiguous() for name, tensor in made.items()}
+
+
+def is_usable(cached: Cached) -> bool:
+    """Whether what was encoded is finite and of a size that a model can have been trained with."""
+    return all(bool((tensor.abs() < _BEYOND_MEASURE).all()) for tensor in cached.values())
 
 
 def read_masks(
@@ -134,5 +150,8 @@ def encode_captions(encoder: Encoder, captions: Iterable[str], progress: Progres
 
 def _counted(encoder: Encoder, captions: list[str], progress: Progress) -> Iterator[Cached]:
     for number, caption in enumerate(captions, 1):
-        yield encoded(encoder.family, encoder.parts, caption)
+        made = encoded(encoder.family, encoder.parts, caption)
+        if not is_usable(made):
+            raise Trouble("caption_not_finite", caption=caption)
+        yield made
         progress(number, len(captions))

@@ -42,6 +42,23 @@ class Device:
             for parameter in (parameter for parameter in parameters if parameter.grad is not None):
                 parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
+    def clipped(self, parameters: Sequence[nn.Parameter], longest: float) -> float | None:
+        """The length of the gradient, which afterwards is at most `longest` (0: no limit).
+
+        None in fp16, where a gradient that is not finite is how the loss scaler finds its scale.
+        """
+        if longest:
+            norm = self.accelerator.clip_grad_norm_(parameters, longest)
+        elif not self.accelerator.scaler:
+            norm = nn.utils.get_total_norm(parameter.grad for parameter in parameters if parameter.grad is not None)
+        return None if self.accelerator.scaler else float(norm)
+
+    def anywhere(self, here: bool) -> bool:
+        """Whether it is so in any of the processes; each of them has to call this."""
+        if self.processes == 1:
+            return here
+        return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.torch), reduction="sum") > 0)
+
     def said_by_main(self, number: int) -> int:
         """The main process's `number`, a small whole one, in all of them; each of them has to call this."""
         if self.processes == 1:

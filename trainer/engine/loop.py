@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -17,6 +17,7 @@ from trainer.engine import (
     base_loras,
     cache,
     checkpoint,
+    culprit,
     device,
     eight_bit,
     max_norm,
@@ -36,6 +37,7 @@ from trainer.engine.metadata import About, metadata, optimizer_name
 from trainer.engine.pieces import WHOLE, SameChance, pieces, shares
 from trainer.engine.receipt import changes_nothing, largest_error
 from trainer.engine.sampling import Moment, draw_samples
+from trainer.engine.soundness import LossWatch, is_finite
 from trainer.engine.thumbnail import thumbnail
 from trainer.engine.undo import undone_on_error
 from trainer.engine.wishes import waited, wishes
@@ -74,7 +76,8 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             epoch_batches(session.found, job, epoch), job.training.gradient_accumulation * place.processes
         )
         for together in batches[step % per_epoch :]:
-            loss = one_step(session, step, together)
+            with session.kept_on_trouble(moment, losses):
+                loss = one_step(session, step, together)
             step += 1
             losses.append(loss)
             moment = session.moment(step)
@@ -89,7 +92,8 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             if "stop_after_epoch" in asked and not moment.within:
                 asked |= {"stop"}
             keeping = session.pace.is_due(not moment.within) or asked & {"stop", "save"} or step == steps
-            if keeping and place.is_main:
+            # What an exploding loss leaves is not to take the place of the last good state.
+            if keeping and place.is_main and (stopping or not session.watch.suspects):
                 session.keep_state(moment, losses, owed=stopping)
             if "stop" in asked or step == steps:
                 break
@@ -117,7 +121,7 @@ def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) 
         if lack:
             session.replan(step, lack, lambda plan, eight_bit: memory.safer(plan, most, eight_bit))
             continue
-        _, lack = memory.attempted(lambda found=loss: move(session, step, found))
+        _, lack = memory.attempted(lambda found=loss: move(session, step, together, found))
         if not lack:
             return loss
         if session.learner.scaler:  # it has taken the scale off gradients that will be computed again
@@ -153,20 +157,20 @@ def gradients(session: "Session", step: int, together: Sequence[Sequence[Item]])
     return loss
 
 
-def move(session: "Session", step: int, loss: float) -> None:
+def move(session: "Session", step: int, together: Sequence[Sequence[Item]], loss: float) -> None:
     """Lets the optimizer take step `step` by the gradients that are there, or changes nothing. Raises Trouble."""
     training, place, optimizer = session.job.training, session.place, session.learner.optimizer
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     place.average_gradients(parameters)
-    if not math.isfinite(loss):
-        raise Trouble("loss_not_finite", value=loss, step=step + 1)
-    if training.max_grad_norm:
-        place.accelerator.clip_grad_norm_(parameters, training.max_grad_norm)
+    norm = place.clipped(parameters, training.max_grad_norm)
+    session.check(step, together, loss, norm)
     with undone_on_error(optimizer, parameters):
         optimizer.step()
         if session.job.adapter.max_norm:
             max_norm.limit(session.learner.injected.layers.values(), session.job.adapter.max_norm)
     optimizer.zero_grad(set_to_none=True)
+    if session.learner.scaler and session.watch.overflows(optimizer.step_was_skipped):
+        raise culprit.culprit(session, step, together, culprit.not_finite("gradient", math.inf))
 
 
 def mine(together: Sequence[Sequence[Item]], place: device.Device) -> range:
@@ -202,6 +206,7 @@ class Session:
     per_epoch: int
     pace: checkpoint.Pace
     worked: checkpoint.Worked
+    watch: LossWatch
 
     def moment(self, step: int) -> Moment:
         """When it is after `step`; the last step ends its epoch wherever it is."""
@@ -216,6 +221,29 @@ class Session:
             raise replanning.at_the_end(self.job, before, step, lack)
         replanning.adopt(plan, self.learner, self.parts, self.job.training, self.place)
         self.tell(replanning.told(self.job, before, plan, step))
+
+    def check(self, step: int, together: Sequence[Sequence[Item]], loss: float, norm: float | None) -> None:
+        """Raises Trouble, in all processes, when step `step` (from 0) must not be taken; nothing has moved by then."""
+        finite = is_finite(loss, norm)
+        exploding = math.isfinite(loss) and self.watch.explodes(loss)
+        if not self.place.anywhere(not finite or exploding):
+            return
+        if finite:
+            what = say("loss_explodes", loss=f"{loss:.3g}", usual=f"{self.watch.usual:.3g}")
+            raise culprit.too_fast(self, step, what)
+        name, value = ("gradient", norm) if math.isfinite(loss) else ("loss", loss)
+        raise culprit.culprit(self, step, together, culprit.not_finite(name, value), blame=name == "loss")
+
+    @contextlib.contextmanager
+    def kept_on_trouble(self, moment: Moment, losses: Sequence[float]) -> Iterator[None]:
+        """Saves what was learned until `moment` when the next step cannot be taken for a reason that lies elsewhere."""
+        try:
+            yield
+        except Trouble as trouble:
+            if trouble.key in culprit.INNOCENT and self.place.is_main and moment.step:
+                with contextlib.suppress(OSError):  # the trouble is what has to be told
+                    self.keep_state(moment, losses)
+            raise
 
     def keep_state(self, moment: Moment, losses: Sequence[float], owed: bool = False) -> None:
         """Saves what resume needs; all that was told before is on the disk by then."""
@@ -404,8 +432,9 @@ def begin(job: Job, run: RunFolder, tell: Tell) -> tuple[Session, Progress]:
         )
     )
     pace, worked = checkpoint.Pace(job.output.save_state_every_minutes), checkpoint.Worked(progress.training_s)
+    watch = LossWatch(job.training.prior_loss_weight)
     return Session(
-        job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch, pace, worked
+        job, run, tell, place, kind, parts, learner, found, supplies, about, steps, per_epoch, pace, worked, watch
     ), progress
 
 
@@ -446,6 +475,8 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
     supplies, broken = supply(job, found, encoder, run.path.parent / CACHE_FOLDER, pictures, captions)
     if broken:
         checked_plan(job, scan(job.dataset))  # which says it better where the folder has gone meanwhile
+    if not supplies.pictures and all(error.reason == say("latent_not_finite") for error in broken):
+        raise Trouble("vae_not_finite", precision=job.model.vae_precision)
     for error in broken:
         if job.dataset.broken_pictures == "refuse":
             raise Trouble("picture_broken", reason=error, target=printable(str(error.path)))

@@ -4,16 +4,17 @@ import dataclasses
 import io
 import json
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from trainer.engine.memory import attempted
 from trainer.families.base import Family, Parts, SampleRequest
 from trainer.job.prompts import read_prompt
 from trainer.job.settings import Job
 from trainer.job.words import say
-from trainer.run.events import Event, Sample, Stage
+from trainer.run.events import Event, Sample, Stage, Warned
 from trainer.run.folder import RunFolder, write_whole
 
 
@@ -72,7 +73,11 @@ def draw_samples(
     tell(Stage(text=say("stage_samples")))
     for component in parts.components:
         component.module.eval()
-    for number, (request, picture) in enumerate(zip(wanted, family.sample(parts, wanted), strict=True), 1):
+    for number, (request, picture) in enumerate(zip(wanted, _pictures(family, parts, wanted), strict=True), 1):
+        if picture is None:
+            size = {"width": request.width_px, "height": request.height_px}
+            tell(Warned(text=say("sample_out_of_memory", prompt=number, step=moment.step, **size)))
+            continue
         when = f"step{moment.step:08d}" if moment.within else moment.epoch
         path = run.sample_file(job.output.name, when, number, request.seed)
         data = png(picture, request, job, dataclasses.asdict(moment))
@@ -89,6 +94,24 @@ def draw_samples(
                 height_px=request.height_px,
             )
         )
+
+
+def _pictures(family: Family, parts: Parts, wanted: Sequence[SampleRequest]) -> Sequence[Image.Image | None]:
+    """The pictures asked for; one by one where memory does not suffice for more, and None where not even for one."""
+    together, lack = attempted(lambda: family.sample(parts, wanted))
+    return [_alone(family, parts, request) for request in wanted] if lack else together
+
+
+def _alone(family: Family, parts: Parts, request: SampleRequest) -> Image.Image | None:
+    picture, lack = attempted(lambda: family.sample(parts, [request])[0])
+    decoder = parts.picture_encoder
+    if not lack or not hasattr(decoder, "enable_tiling"):
+        return picture
+    decoder.enable_tiling()  # it decodes large pictures in parts, whose seams may show
+    try:
+        return attempted(lambda: family.sample(parts, [request])[0])[0]
+    finally:
+        decoder.disable_tiling()
 
 
 def png(picture: Image.Image, request: SampleRequest, job: Job, about: Mapping[str, object], call: str = "") -> bytes:

@@ -1,5 +1,6 @@
 """Out of memory: the same step by a plan that needs less, which learns what the job would have learned with enough."""
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -9,10 +10,14 @@ import torch
 
 from tests.trainer import tiny
 from tests.trainer.allocator import Allocator
-from tests.trainer.engine.test_loop import EXACT, final
+from tests.trainer.engine.test_loop import EXACT, equal, final
 from trainer.engine.eight_bit import rounded
 from trainer.engine.loop import train
+from trainer.engine.memory import Plan, divided, safer
+from trainer.engine.undo import undone_on_error
+from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job
+from trainer.job.trouble import Trouble
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
 
@@ -84,6 +89,118 @@ def test_the_same_is_learned_with_less_memory(
     assert replanned(seen) == plans
     assert losses(seen) == pytest.approx(losses(enough), rel=2e-6)
     assert difference(whole, less) < 1e-3
+
+
+def test_a_run_that_is_resumed_goes_on_by_the_plan_that_was_found(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = job_for(tmp_path, tiny_model)
+    whole, _ = carried_out(job, 10e6)
+    parts, _ = carried_out(job, 10e6, stop_at=2)
+    _, seen = carried_out(job, 10e6, parts)
+    assert replanned(seen) == []
+    assert isinstance(seen[-1], events.Finished)
+    assert equal(final(whole), final(parts))
+
+
+def test_where_nothing_helps_what_was_learned_is_kept_and_all_that_was_tried_is_said(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = job_for(tmp_path, tiny_model)
+    whole, _ = carried_out(job)
+    run, memory = folder.create(tmp_path / "out", "tiny"), Allocator()
+
+    def tell(event: events.Event) -> None:
+        if isinstance(event, events.Step) and event.step == 2:
+            memory.limit = 1e6
+
+    with memory, pytest.raises(Trouble) as caught:
+        train(job, run, tell)
+    assert caught.value.key == "out_of_memory_after_all"
+    assert "one picture at once · gradient checkpointing · AdamW 8-bit" in caught.value.reason
+    _, seen = carried_out(job, run=run)
+    assert [event.step for event in seen if isinstance(event, events.Step)] == [3]
+    assert difference(whole, run) < 1e-2
+
+
+def test_an_optimizer_that_runs_out_in_the_middle_of_its_step_has_moved_nothing(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    job = job_for(tmp_path, tiny_model, adapter={"rank": 8, "alpha": 1})
+    whole, _ = carried_out(job)
+    run, memory, seen = folder.create(tmp_path / "out", "tiny"), Allocator(), []
+
+    def few(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+        enough = isinstance(optimizer, bitsandbytes.optim.AdamW8bit) or replanned(seen)
+        memory.limit = ENOUGH if enough else memory.now + 2000
+
+    handle = torch.optim.optimizer.register_optimizer_step_pre_hook(few)
+    try:
+        with memory:
+            train(job, run, seen.append)
+    finally:
+        handle.remove()
+    assert memory.refused
+    assert replanned(seen) == [(4, False, "AdamW8bit")]
+    assert "AdamW is replaced by AdamW 8-bit" in next(e.text for e in seen if isinstance(e, events.Replanned))
+    assert difference(whole, run) < 1e-2
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Lion", "Prodigy", "Adafactor"])
+@pytest.mark.parametrize("steps_before", [0, 1])
+def test_a_step_that_fails_half_way_is_undone_in_every_bit(name: str, steps_before: int) -> None:
+    torch.manual_seed(0)
+    first = [torch.randn(4, 8) for _ in range(6)]
+
+    def learned(rooms: list[float]) -> tuple[list[torch.Tensor], int]:
+        parameters = [torch.nn.Parameter(tensor.clone()) for tensor in first]
+        groups = [{"params": parameters[:3], "lr": 0.1}, {"params": parameters[3:], "lr": 0.1}]
+        optimizer, refused = OPTIMIZERS[name]().build(groups), 0
+        for room in rooms:
+            for number, parameter in enumerate(parameters):
+                parameter.grad = parameter.detach().cos() * (number + 1)
+            memory = Allocator()
+            with contextlib.suppress(torch.OutOfMemoryError), memory, undone_on_error(optimizer, parameters):
+                memory.limit = memory.now + room
+                optimizer.step()
+            refused += memory.refused
+        return [parameter.detach() for parameter in parameters], refused
+
+    expected, _ = learned([ENOUGH] * (steps_before + 1))
+    found, refused = learned([ENOUGH] * steps_before + [200.0, 500.0, 900.0] + [ENOUGH])
+    assert refused or steps_before
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True)) == (refused == 3)
+
+
+def test_samples_for_which_memory_does_not_suffice_are_left_out_and_the_training_goes_on(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path
+) -> None:
+    small, large = "a red thing --w 16 --h 16", "a red thing --w 256 --h 256"
+    prompts = {"prompts": [small, large], "steps": 1, "width_px": 16, "height_px": 16, "baseline": False}
+    job = job_for(tmp_path, tiny_model, samples=prompts, training={"batch_size": 1, "text_encoder": False})
+    run, seen = carried_out(job, 20e6)
+    assert [event.prompt for event in seen if isinstance(event, events.Sample)] == [1]
+    said = [event.text for event in seen if isinstance(event, events.Warned)]
+    assert ["256 × 256 px" in text and text.startswith("Sample 2 of step 3") for text in said] == [True]
+    assert isinstance(seen[-1], events.Finished)
+
+
+def test_the_plans_go_down_a_ladder() -> None:
+    plan: Plan | None = Plan(5, False, "AdamW")
+    ladder = []
+    while plan:
+        ladder.append((plan.micro_batch, plan.checkpointing, plan.optimizer, divided(5, plan.micro_batch)))
+        plan = safer(plan, 5, "AdamW8bit" if plan.optimizer == "AdamW" else "")
+    assert ladder == [
+        (5, False, "AdamW", "5"),
+        (3, False, "AdamW", "3 + 2"),
+        (2, False, "AdamW", "2 × 2 + 1"),
+        (1, False, "AdamW", "5 × 1"),
+        (1, True, "AdamW", "5 × 1"),
+        (1, True, "AdamW8bit", "5 × 1"),
+    ]
+    # The last batch of a bucket is often a small one.
+    assert safer(Plan(8, False, "AdamW"), 3, "") == Plan(2, False, "AdamW")
 
 
 def test_state_in_8_bits_is_that_of_the_optimizer_within_rounding() -> None:

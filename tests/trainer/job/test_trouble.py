@@ -19,7 +19,8 @@ def test_every_action_belongs_to_a_sentence_and_leads_somewhere(key: str) -> Non
 def test_the_file_at_fault_may_be_said_where_it_is_found() -> None:
     found = Trouble("picture_broken", reason="It is cut off.", target="/pictures/1.png")
     assert found.remedy == ("show_dataset", "/pictures/1.png")
-    assert Trouble("loss_not_finite", value="nan", step=3).remedy == ("resume_slower", "training.learning_rate")
+    rate = Trouble("rate_too_high", what="The loss became nan", step=3, rate=1, better=0.1)
+    assert rate.remedy == ("resume_slower", "training.learning_rate")
 
 
 def test_where_nothing_but_resuming_helps_nothing_else_is_offered() -> None:
