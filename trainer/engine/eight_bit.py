@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from trainer.engine.checkpoint import Learner
 from trainer.engine.device import Device
+from trainer.engine.memory import attempted
 from trainer.engine.optimizing import hindrance
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Training
@@ -24,9 +25,10 @@ def sister(optimizer: str, place: Device) -> str:
     Where several processes train, each would have to change to it in the same step, though only one lacks memory.
     """
     name = OPTIMIZERS[optimizer].eight_bit
-    if not name or place.processes > 1 or hindrance(OPTIMIZERS[name], place.torch):
+    if not name or place.processes > 1:
         return ""
-    return name
+    why_not, lack = attempted(lambda: hindrance(OPTIMIZERS[name], place.torch))
+    return "" if why_not or lack else name
 
 
 def exchange(learner: Learner, name: str, training: Training, place: Device) -> None:
