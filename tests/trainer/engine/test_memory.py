@@ -7,7 +7,6 @@ from typing import Any
 import bitsandbytes.functional
 import pytest
 import torch
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tests.trainer import tiny
 from tests.trainer.allocator import Allocator
@@ -124,27 +123,19 @@ def test_where_nothing_helps_what_was_learned_is_kept_and_all_that_was_tried_is_
     assert difference(whole, run) < 1e-2
 
 
-def test_an_optimizer_that_runs_out_in_the_middle_of_its_step_has_moved_nothing(
+def test_a_picture_that_cannot_be_encoded_for_lack_of_memory_is_named(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:
-    job = job_for(tmp_path, tiny_model, adapter={"rank": 8, "alpha": 1})
-    whole, _ = carried_out(job)
-    run, memory, seen = folder.create(tmp_path / "out", "tiny"), Allocator(), []
+    job, memory = job_for(tmp_path, tiny_model), Allocator()
 
-    def few(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
-        enough = isinstance(optimizer, bitsandbytes.optim.AdamW8bit) or replanned(seen)
-        memory.limit = ENOUGH if enough else memory.now + 2000
+    def tell(event: events.Event) -> None:
+        if isinstance(event, events.Stage) and event.total:
+            memory.limit = memory.now
 
-    handle = register_optimizer_step_pre_hook(few)
-    try:
-        with memory:
-            train(job, run, seen.append)
-    finally:
-        handle.remove()
-    assert memory.refused
-    assert replanned(seen) == [(4, False, "AdamW8bit")]
-    assert "AdamW is replaced by AdamW 8-bit" in next(e.text for e in seen if isinstance(e, events.Replanned))
-    assert difference(whole, run) < 1e-2
+    with memory, pytest.raises(Trouble) as caught:
+        train(job, folder.create(tmp_path / "out", "tiny"), tell)
+    assert caught.value.key == "out_of_memory_caching"
+    assert ".png at 64 × 64 px" in caught.value.reason
 
 
 @pytest.mark.parametrize("name", ["AdamW", "Lion", "Prodigy", "Adafactor"])
