@@ -18,6 +18,7 @@ from trainer.job import base_model, fields, lora_files, presets, vae_files
 from trainer.job.fields import Invalid, Message
 from trainer.job.kohya_import.read import MAX_BYTES
 from trainer.job.settings import Job
+from trainer.run import home
 from trainer.run.folder import read_job
 
 UPLOADS = (".json", ".toml", ".txt", ".sh", ".bat", ".cmd", ".ps1")
@@ -288,7 +289,9 @@ def _faults(form: Form, given: Sequence[Any]) -> tuple[Message, ...]:
     job, wrong = plans.possible_job(form.values(given))
     base = base_model.describe(job.model.base, job.model.family).problem
     vae = vae_files.problem(job.model.vae)
-    found = [Message(path, text) for path, text in (("model.base", base), ("model.vae", vae)) if text]
+    outputs = home.outputs_problem(home.resolve_outputs(job.output.folder))
+    at = (("model.base", base), ("model.vae", vae), ("output.folder", outputs))
+    found = [Message(path, text) for path, text in at if text]
     loras = lora_files.faults(job.adapter.start_from, job.model.base_loras, job.model.family)
     found += [Message(path, text) for path, text in loras]
     found += plans.data_errors(scan(job.dataset), job)

@@ -42,14 +42,21 @@ def serve(
     port: int, *, browser: bool, under_way: "Future[int] | None", then_exit: bool, guests: Guests | None = None
 ) -> int:
     """Serves until Ctrl-C, or, with `then_exit`, until the training that is `under_way` has ended; the exit status."""
-    listening = listen(port, guests.address if guests else HOST)
+    address = guests.address if guests else HOST
+    try:
+        listening = listen(port, address)
+    except OSError as error:
+        print(say("cli.not_listening", address=address, port=port, reason=error.strerror or error), file=sys.stderr)
+        return 1
     app = create_app(Door(guests.needed) if guests else None)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
     )
     number = listening.getsockname()[1]
-    url = address_of(guests.address if guests else HOST, number)
+    url = address_of(address, number)
     print(say("cli.ready", url=url), flush=True)
+    if others := presence.ports(home()):
+        print(say("cli.also_open", ports=", ".join(map(str, others))), flush=True)
     if guests and not guests.password:
         print(say("cli.token", url=f"{url}/?token={guests.token}"), flush=True)
     # Without the token: what a browser is started with, everybody on this machine can see.

@@ -13,7 +13,7 @@ from trainer.job.remarks import remarks
 from trainer.job.settings import Job
 from trainer.job.words import say
 from trainer.run.forecast import room_remark
-from trainer.run.home import resolve_outputs
+from trainer.run.home import outputs_problem, resolve_outputs
 
 
 def read_job_file(path: pathlib.Path, sets: list[str]) -> Job:
@@ -30,7 +30,8 @@ def wrong_with(job: Job) -> list[str]:
     errors = [problem.sentence for problem in make_plan(job).problems if problem.level == "error"]
     faults = lora_files.faults(job.adapter.start_from, job.model.base_loras, job.model.family)
     loras = [sentence for _, sentence in faults]
-    return [*filter(None, (base.problem, vae_files.problem(job.model.vae))), *loras, *errors]
+    outputs = outputs_problem(resolve_outputs(job.output.folder))
+    return [*filter(None, (base.problem, vae_files.problem(job.model.vae))), *loras, *errors, *filter(None, [outputs])]
 
 
 def plan_lines(job: Job) -> Iterator[str]:

@@ -10,8 +10,10 @@ from trainer.job.fields import Invalid, Message, parse, with_sets
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
-from trainer.run import queue
+from trainer.run import presence, queue
 from trainer.run.devices import devices
+from trainer.run.folder import RunFolder, is_alive
+from trainer.run.home import home
 from trainer.run.worker import work
 
 Arguments = argparse.ArgumentParser
@@ -67,7 +69,7 @@ def _list(options: argparse.Namespace) -> Iterator[str]:
             "queue_line",
             number=number if entry.state != "finished" else "–",
             id=entry.id,
-            state=say(f"queue_state_{entry.state}"),
+            state=say(f"queue_state_{_state(entry)}"),
             name=entry.name,
         )
         if entry.state == "failed":
@@ -81,6 +83,12 @@ def _list(options: argparse.Namespace) -> Iterator[str]:
         yield say("queue_said_hold")
     else:
         yield from _unworked()
+
+
+def _state(entry: queue.Entry) -> str:
+    """What it is doing as far as can be seen: its trainer and its worker may have been killed."""
+    gone = entry.state == "running" and not (queue.is_worked() or is_alive(RunFolder(pathlib.Path(entry.run))))
+    return "interrupted" if gone else entry.state
 
 
 def _move(options: argparse.Namespace) -> Iterator[str]:
@@ -127,7 +135,8 @@ def _work(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _unworked() -> Iterator[str]:
-    if queue.has_work() and not queue.is_worked():
+    # An open page soon begins a worker.
+    if queue.has_work() and not queue.is_worked() and not presence.ports(home()):
         yield say("queue_unworked")
 
 

@@ -60,12 +60,15 @@ def test_check_prints_the_plan_of_the_starter() -> None:
 
 
 def test_check_names_every_problem_and_exits_2(tmp_path: pathlib.Path) -> None:
-    done = call("check", STARTER, "--set", f"dataset.folder={tmp_path / 'none'}", "--set", "model.base=/no/such/model")
+    (tmp_path / "file").touch()
+    wrong = (f"dataset.folder={tmp_path / 'none'}", "model.base=/no/such/model", f"output.folder={tmp_path / 'file/a'}")
+    done = call("check", STARTER, *(word for text in wrong for word in ("--set", text)))
     assert done.returncode == 2
     problems = [line for line in done.stderr.splitlines() if line.startswith("problem: ")]
-    assert len(problems) == 2
+    assert len(problems) == 3
     assert "/no/such/model is no file" in problems[0]
     assert "There is no folder" in problems[1]
+    assert "Runs cannot be put into" in problems[2]
 
 
 @pytest.mark.parametrize(

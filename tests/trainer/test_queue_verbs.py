@@ -10,8 +10,9 @@ from tests.trainer import tiny
 from trainer.__main__ import main
 from trainer.job import presets
 from trainer.job.presets import PRESETS
-from trainer.run import folder, queue
+from trainer.run import folder, presence, queue
 from trainer.run.folder import write_text
+from trainer.run.home import home
 
 STARTER = str(PRESETS / "sd15" / "starter.json")
 
@@ -49,6 +50,7 @@ def test_jobs_are_added_listed_moved_copied_changed_and_taken_out(capsys: pytest
     assert order() == ["two", "two", "three"]
     assert queue.entries()[-1].job.training.batch_size == 3
     assert call("remove", two) == 0
+    assert call("move", "three", "2") == 0
     capsys.readouterr()
     assert call("list") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -105,6 +107,18 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert said.err.startswith("problem: ")
     assert sentence in said.err
     assert order() == ["one"]
+
+
+def test_nobody_is_sent_to_open_the_page_that_is_open_and_one_whose_trainer_is_gone_is_interrupted(
+    capsys: pytest.CaptureFixture[str], places: pathlib.Path
+) -> None:
+    with presence.present(home(), 7860):
+        one = added("one")
+    assert "queue work" not in capsys.readouterr().out
+    with queue.changing():
+        queue.write(queue.find(one).but(state="running", run=str(places / "outputs" / "one")))
+    assert call("list") == 0
+    assert "interrupted one" in capsys.readouterr().out
 
 
 def test_a_running_entry_is_to_be_stopped_before_it_is_removed(

@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 from trainer.job.files import open_file
+from trainer.job.words import say
 from trainer.run.folder import Busy, locked, write_text
 
 MAX_REMEMBERED = 50
@@ -53,6 +54,12 @@ def remember_output_folder(folder: pathlib.Path) -> None:
             held.enter_context(locked(home() / "places.lock", 2.0))
         folders = [wanted, *(known for known in _remembered() if known != wanted)][:MAX_REMEMBERED]
         write_text(_memory(), json.dumps({"output_folders": [str(known) for known in folders]}, indent=2))
+
+
+def outputs_problem(outputs: pathlib.Path) -> str:
+    """Why no run can be put into the folder `outputs`, in a sentence; "" where nothing speaks against it."""
+    there = next((path for path in (outputs, *outputs.parents) if os.path.exists(path)), outputs)
+    return "" if os.path.isdir(there) else say("outputs_no_folder", folder=outputs, path=there)
 
 
 def _memory() -> pathlib.Path:

@@ -138,8 +138,10 @@ def has_work() -> bool:
 
 
 def find(entry_id: str) -> Entry:
-    """The entry whose id begins with `entry_id`, if there is exactly one. Raises Refused."""
-    found = [entry for entry in entries() if entry_id and entry.id.startswith(entry_id.lower())]
+    """The entry whose id begins with `entry_id`, or whose name it is, if there is exactly one. Raises Refused."""
+    found = [
+        entry for entry in entries() if entry_id and (entry.id.startswith(entry_id.lower()) or entry.name == entry_id)
+    ]
     if len(found) != 1:
         raise Refused("queue_several" if found else "queue_missing", id=entry_id)
     return found[0]
