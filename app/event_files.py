@@ -45,21 +45,24 @@ def stamp(path: pathlib.Path) -> Stamp:
 
 
 def ends(path: str | pathlib.Path, size: int, tail_bytes: int) -> list[Event]:
-    """The first `started` and the last events of the first `size` bytes, in order; all events where these are few."""
+    """The first `started` and the last events of the first `size` bytes, in order; all events where these are few.
+
+    Raises OSError where they cannot be read.
+    """
     while tail_bytes < size:
         # The first line of the tail is the end of a line, unless chance would have it otherwise.
-        tail = parsed(block(path, size - tail_bytes, tail_bytes).splitlines(keepends=True)[1:])
+        tail = parsed(_read(path, size - tail_bytes, tail_bytes).splitlines(keepends=True)[1:])
         if tail:
             return [*_beginning(path, size - tail_bytes), *tail]
         tail_bytes *= 4
-    return parsed(block(path, 0, size).splitlines(keepends=True))
+    return parsed(_read(path, 0, size).splitlines(keepends=True)) if size else []
 
 
 def _beginning(path: str | pathlib.Path, end: int) -> list[Event]:
     """The first `started` event before byte `end`: after few lines as a rule, after thousands where much was cached."""
     head_bytes = min(HEAD_BYTES, end)
     while True:
-        head = block(path, 0, head_bytes)
+        head = _read(path, 0, head_bytes)
         at = head.find(b'"started"')
         stop = head.find(b"\n", at) + 1 if at >= 0 else 0
         if stop:
@@ -143,9 +146,12 @@ def _one_by_one(lines: Iterable[bytes]) -> Iterator[object]:
 
 def block(path: str | pathlib.Path, offset: int, size: int) -> bytes:
     """`size` bytes of a file, fewer at its end; none of one that is missing or cannot be read."""
-    try:
-        with open_file(path) as stream:
-            stream.seek(offset)
-            return stream.read(size)
-    except OSError:
-        return b""
+    with contextlib.suppress(OSError):
+        return _read(path, offset, size)
+    return b""
+
+
+def _read(path: str | pathlib.Path, offset: int, size: int) -> bytes:
+    with open_file(path) as stream:
+        stream.seek(offset)
+        return stream.read(size)

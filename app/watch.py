@@ -46,7 +46,10 @@ def overview(run: RunFolder) -> dict[str, Any]:
     `asked` are the requests that no trainer has heard yet.
     """
     alive, look, created = is_alive(run), event_files.stamp(run.events), _modified(run.job)
-    told = _told(look, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
+    try:
+        told = _told(look, LIVE_TAIL_BYTES if alive else TAIL_BYTES)
+    except OSError:  # it may pass, so that nothing could be read must not be remembered of the file as it is
+        told = _told(Stamp(look.path), 0)
     changed = max(created, look.changed_ns / 1e9)
     state = _living(told) if alive else _ended(run, told, changed)
     return {

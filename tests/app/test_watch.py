@@ -1,9 +1,11 @@
 """From run folders, also torn, resumed, long and hostile ones, to what a page shows."""
 
+import errno
 import json
 import pathlib
 import time
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import pytest
 
@@ -365,6 +367,18 @@ def test_the_time_taken_of_a_run_of_before_it_was_told_is_that_of_its_last_sitti
     with run.events.open("w") as stream:
         stream.writelines(line.model_dump_json(exclude={"training_s"}) + "\n" for line in lines)
     assert watch.overview(run)["duration_s"] == pytest.approx(30.0)
+
+
+def test_what_could_not_be_read_once_is_not_remembered(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(run, started(), step(1, 101.0), events.Finished(step=40, file="", grid="", training_s=1.0))
+
+    def no_more_files(path: object) -> BinaryIO:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_files, "open_file", no_more_files)
+        assert watch.overview(run)["state"] != "finished"
+    assert watch.overview(run)["state"] == "finished"
 
 
 def test_a_run_that_vanishes_or_may_not_be_read_is_shown_without_an_error(run: RunFolder) -> None:
