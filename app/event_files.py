@@ -24,6 +24,8 @@ EVENTS_PER_CALL = 25_000
 WHOLE_BLOCK_BYTES = 1024 * 1024
 """So much of a file is looked through at once for samples; of an append-only file it stays as it is once it is full."""
 REMEMBERED_BLOCKS = 32
+SIGN_BYTES = 200
+"""By so much of its beginning, which holds the time of its first event, a file is told from one put in its place."""
 
 
 class Stamp(NamedTuple):
@@ -77,6 +79,8 @@ def some(path: pathlib.Path, offset: int) -> tuple[list[Event], int]:
     block_bytes = BLOCK_BYTES
     found = block(path, offset, block_bytes)
     while len(found) == block_bytes and b"\n" not in found:
+        if block_bytes > LONGEST_LINE_BYTES:  # no event is so long: it is passed over, part by part
+            return [], offset + len(found)
         block_bytes *= 2
         found = block(path, offset, block_bytes)
     lines = found[: found.rfind(b"\n") + 1].splitlines(keepends=True)[:EVENTS_PER_CALL]
@@ -88,16 +92,20 @@ def samples(path: pathlib.Path) -> Iterator[Event]:
     look = stamp(path)
     whole = look.size // WHOLE_BLOCK_BYTES
     # The line that reaches beyond a block may be half written; one that has ended says that all before it have.
-    while whole and b"\n" not in block(path, whole * WHOLE_BLOCK_BYTES - 1, look.size - whole * WHOLE_BLOCK_BYTES + 1):
+    # One longer than any event does not matter.
+    while whole and look.size - whole * WHOLE_BLOCK_BYTES <= LONGEST_LINE_BYTES:
+        if b"\n" in block(path, whole * WHOLE_BLOCK_BYTES - 1, look.size - whole * WHOLE_BLOCK_BYTES + 1):
+            break
         whole -= 1
     with contextlib.suppress(OSError):
+        sign = _read(look.path, 0, SIGN_BYTES)
         for number in range(whole):
-            yield from _samples_of_block(look.path, look.node, number)
+            yield from _samples_of_block(look.path, sign, number)
         yield from _samples_between(look.path, whole * WHOLE_BLOCK_BYTES, look.size)
 
 
 @functools.lru_cache(maxsize=REMEMBERED_BLOCKS)
-def _samples_of_block(path: str, node: int, number: int) -> tuple[Event, ...]:
+def _samples_of_block(path: str, sign: bytes, number: int) -> tuple[Event, ...]:
     return tuple(_samples_between(path, number * WHOLE_BLOCK_BYTES, (number + 1) * WHOLE_BLOCK_BYTES))
 
 

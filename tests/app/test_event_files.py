@@ -58,6 +58,40 @@ def test_another_file_of_the_same_name_is_read_anew(tmp_path: pathlib.Path, monk
     other.write_bytes(b"".join(line("sample", n) for n in range(50, 80)))
     other.replace(path)
     assert numbers(path) == list(range(50, 80))
+    path.unlink()
+    path.write_bytes(b"".join(line("sample", n) for n in range(110, 140)))
+    assert numbers(path) == list(range(110, 140))
+    path.write_bytes(b"".join(line("sample", n) for n in range(210, 240)))
+    assert numbers(path) == list(range(210, 240))
+
+
+def test_a_line_longer_than_any_event_is_passed_over_in_bounded_reads(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("WHOLE_BLOCK_BYTES", 100), ("BLOCK_BYTES", 100), ("LONGEST_LINE_BYTES", 300)):
+        monkeypatch.setattr(event_files, name, size)
+    largest, real = 0, event_files._read
+
+    def measured(path: str | pathlib.Path, offset: int, size: int) -> bytes:
+        nonlocal largest
+        largest = max(largest, size)
+        return real(path, offset, size)
+
+    monkeypatch.setattr(event_files, "_read", measured)
+    path = tmp_path / "events.jsonl"
+    before = b"".join(line("sample", n) for n in range(5))
+    for end, expected in ((b"", [*range(5)]), (b"\n" + line("sample", 5), [*range(6)])):
+        path.write_bytes(before + b"x" * 10_000 + end)
+        assert numbers(path) == expected
+        offset, found = 0, []
+        while True:
+            events, following = event_files.some(path, offset)
+            found += [event["number"] for event in events]
+            if following == offset:
+                break
+            offset = following
+        assert found == expected
+    assert largest <= 400
 
 
 @pytest.mark.parametrize(
