@@ -48,7 +48,7 @@ def test_a_worker_that_was_killed_is_replaced(begun: list[str], monkeypatch: pyt
     watcher = threading.Thread(target=jobs.keep_working, args=(ended,))
     watcher.start()
     queue.add(parse({}))
-    for _ in range(500):
+    for _ in range(6000):
         if begun:
             break
         threading.Event().wait(0.01)

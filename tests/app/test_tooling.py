@@ -63,6 +63,7 @@ def test_a_cancelled_tool_ends_and_says_so(
     values = {"file": str(tmp_path / "a"), "out": str(tmp_path / "b"), "rank": "4"}
     assert bench.begin("resize", values)["problem"] == ""
     while not (state := bench.state("resize", "")).get("done"):
+        assert state["state"] == "running"
         time.sleep(0.02)
     assert (state["state"], state["done"], state["total"]) == ("running", 3, 9)
     assert bench.begin("resize", values)["problem"] == say("tools.busy")
@@ -99,6 +100,7 @@ raise SystemExit(1)
     waiting(monkeypatch, code)
     assert bench.begin("doctor", {})["problem"] == ""
     while not (state := bench.state("doctor", "")).get("examined"):
+        assert state["state"] == "running"
         time.sleep(0.02)
     assert (state["state"], state["examined"]) == ("running", [{"ok": "yes"}])
     go.touch()
