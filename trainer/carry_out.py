@@ -133,7 +133,7 @@ def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
         with stopped_by_ctrl_c(run):
             if not _fetched(job, tell, lambda: take_request(run, "stop")):
-                tell(events.Stopped(step=_last_step(run), epoch=0, file=""))
+                tell(events.Stopped(step=saved.step, epoch=saved.epoch, file=""))
                 return 0
             loop = importlib.import_module("trainer.engine.loop")
             write_job(run, job, versions())

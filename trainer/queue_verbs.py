@@ -130,8 +130,18 @@ def _go(options: argparse.Namespace) -> Iterator[str]:
 def _work(options: argparse.Namespace) -> Iterator[str]:
     if queue.is_held():
         yield say("queue_said_hold")
-    work(devices(), lambda line: print(line, flush=True))
+    work(devices(), _print)
     yield say("queue_told_done")
+
+
+def _print(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # A full disk takes no word of the log; the queue has to outlive it.
+        return
 
 
 def _unworked() -> Iterator[str]:

@@ -105,8 +105,9 @@ def traces(outcome: Outcome, system: str) -> list[Line]:
 def _removal(folders: Sequence[str], system: str) -> str:
     if system == "win32":
         named = ",".join(shown(folder) for folder in folders)
-        return f"Get-ChildItem {named} -Recurse -Depth 2 -Force -Filter .*.new | Remove-Item -Force"
-    return f"find {' '.join(shown(folder) for folder in folders)} -maxdepth 3 -name '.*.new' -mmin +60 -delete"
+        old = "Where-Object LastWriteTime -lt (Get-Date).AddMinutes(-10)"
+        return f"Get-ChildItem {named} -Recurse -Depth 2 -Force -Filter .*.new | {old} | Remove-Item -Force"
+    return f"find {' '.join(shown(folder) for folder in folders)} -maxdepth 3 -name '.*.new' -mmin +10 -delete"
 
 
 def clock(now_s: float, made_s: float, latest_s: float, ahead_s: float | None) -> Line:

@@ -186,7 +186,9 @@ def load(
         state = torch.load(run.state / _FILE, map_location="cpu", weights_only=True)
         done = {name: state[name] for name in ("owed", "training_s") if name in state}  # older states have neither
         progress = Progress(state["step"], tuple(state["losses"]), **done)
-        changed = differences(state.get("settings", {}), flatten(job))
+        now = flatten(job)
+        del now["output.folder"]  # where the run was begun; it may lie elsewhere by now
+        changed = differences(state.get("settings", {}), now)
         if plan := state.get("plan"):
             adopt(Plan(**plan))
         kind = _kind(learner.optimizer)

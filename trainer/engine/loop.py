@@ -93,7 +93,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
                 asked |= {"stop"}
             keeping = session.pace.is_due(not moment.within) or asked & {"stop", "save"} or step == steps
             # What an exploding loss leaves is not to take the place of the last good state.
-            if keeping and place.is_main and (stopping or not session.watch.suspects):
+            if keeping and place.is_main and ("stop" in asked or not session.watch.suspects):
                 session.keep_state(moment, losses, owed=stopping)
             if "stop" in asked or step == steps:
                 break
@@ -263,8 +263,8 @@ class Session:
         return asked
 
     def pause(self, moment: Moment, losses: Sequence[float], asked: frozenset[Request]) -> frozenset[Request]:
-        """Waits, with the state saved, and answers meanwhile; what is still to be done."""
-        if self.place.is_main:
+        """Waits, with a sound state saved, and answers meanwhile; what is still to be done."""
+        if self.place.is_main and not self.watch.suspects:
             self.keep_state(moment, losses, owed=True)
         self.tell(events.Paused(step=moment.step, epoch=moment.epoch))
 
@@ -475,7 +475,7 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
     supplies, broken = supply(job, found, encoder, run.path.parent / CACHE_FOLDER, pictures, captions)
     if broken:
         checked_plan(job, scan(job.dataset))  # which says it better where the folder has gone meanwhile
-    if not supplies.pictures and all(error.reason == say("latent_not_finite") for error in broken):
+    if broken and not supplies.pictures and all(error.reason == say("latent_not_finite") for error in broken):
         raise Trouble("vae_not_finite", precision=job.model.vae_precision)
     for error in broken:
         if job.dataset.broken_pictures == "refuse":

@@ -46,8 +46,8 @@ def before(run: RunFolder) -> Before:
 def note(run: RunFolder, status: int, began: Before) -> None:
     """Notes how the trainer that `began` has ended, with this exit status, unless its events say so.
 
-    One that was ended by a signal is interrupted, and the note says by which; one that ended by itself before it could
-    tell an event has failed, and gets the event that says so.
+    One that was ended by a signal is interrupted, and the note says by which; one that ended by itself without a
+    last word has failed, and gets the event that says so.
     """
     # A disk that takes not even this must not end the program that only looks on.
     with contextlib.suppress(OSError, Busy):

@@ -262,6 +262,14 @@ def hold(held: bool) -> None:
         sync_folder(place())
 
 
+def age_s(entry: Entry) -> float:
+    """How many seconds ago `entry` was written down; what a clock that was set back makes of it is below 0."""
+    try:
+        return time.time() - (place() / f"{entry.id}.json").stat().st_mtime
+    except OSError:
+        return math.inf
+
+
 def written(entry: Entry) -> int:
     """How long the events of its run are, in bytes; 0 where there is none."""
     try:

@@ -22,6 +22,8 @@ from trainer.run.queue import Entry
 TURN_S = 2.0
 """Between two looks at everything; the end of a trainer that this worker has begun is seen at once."""
 AFTER_TROUBLE_S = 5.0
+LOCK_GRACE_S = 5
+"""So long may a trainer that somebody else has begun take until it holds its lock."""
 START_GRACE_S = 30
 """So long a run that no trainer has touched yet may be one that was just begun."""
 MOST_INTERRUPTIONS = 2
@@ -59,7 +61,9 @@ def work(devices: Sequence[Device], tell: Tell) -> None:
 
 def _wait(processes: Processes, most_s: float) -> None:
     until = time.monotonic() + most_s
-    while time.monotonic() < until and all(process.poll() is None for process in processes.values()):
+    # One that has ended before, but of which nothing could be written down yet, must not keep this from waiting.
+    alive = [process for process in processes.values() if process.poll() is None]
+    while time.monotonic() < until and all(process.poll() is None for process in alive):
         time.sleep(0.1)
 
 
@@ -83,6 +87,9 @@ def _look_after(entry: Entry, processes: Processes, tell: Tell) -> None:
     process = processes.get(entry.id)
     if (process is not None and process.poll() is None) or folder.is_alive(run):
         return
+    # Somebody may have let it go on just now: a trainer takes its lock only when its program is loaded.
+    if process is None and queue.written(entry) <= entry.spoke_bytes and 0 <= queue.age_s(entry) < LOCK_GRACE_S:
+        return
     # Read after looking at the lock: what a trainer writes last is there when its lock is free.
     if not _settle(entry, run, tell):
         _interrupted(entry, run, process is not None, tell)
@@ -91,7 +98,7 @@ def _look_after(entry: Entry, processes: Processes, tell: Tell) -> None:
 
 def _settle(entry: Entry, run: RunFolder, tell: Tell) -> bool:
     """Writes down how the present try of `entry` has ended, if its trainer has said so."""
-    said = events.read(run.events, entry.from_byte)[0]
+    said = _said(run, entry.from_byte)
     end = next((event for event in reversed(said) if event["kind"] in ("finished", "stopped", "failed")), None)
     # A trainer that was let go on after that has begun another try.
     if end is None or any(event["kind"] == "started" for event in said[said.index(end) :]):
@@ -114,7 +121,8 @@ def _interrupted(entry: Entry, run: RunFolder, seen: bool, tell: Tell) -> None:
     if not run.path.is_dir():
         _end(entry, tell, state="failed", **_words(Trouble("queue_gone", path=run.path)))
         return
-    step = max((event["step"] for event in events.read(run.events)[0] if event["kind"] == "step"), default=0)
+    steps = (event.get("step") for event in _said(run) if event["kind"] == "step")
+    step = max((step for step in steps if isinstance(step, int)), default=0)
     # One that was begun, but had not come to its first word when its worker was killed, was not interrupted.
     more = int(seen or queue.written(entry) > entry.spoke_bytes)
     count = 0 if step > entry.step else entry.interruptions + more
@@ -123,6 +131,16 @@ def _interrupted(entry: Entry, run: RunFolder, seen: bool, tell: Tell) -> None:
         return
     queue.write(entry.but(state="waiting", step=step, interruptions=count))
     tell(say("queue_told_interrupted", name=entry.name))
+
+
+def _said(run: RunFolder, offset: int = 0) -> list[dict[str, Any]]:
+    """The events of `run`; none where they cannot be read, for one damaged run must not hold up the queue.
+
+    Then it counts as interrupted, and its trainer, or the second interruption, says what is wrong.
+    """
+    with contextlib.suppress(OSError):
+        return events.read(run.events, offset)[0]
+    return []
 
 
 def _words(trouble: Trouble) -> dict[str, str]:
@@ -229,6 +247,6 @@ def _is_fresh(run: RunFolder) -> bool:
 def _held_by(run: RunFolder, devices: Sequence[Device]) -> list[str]:
     """The keys of the devices that `run` may be on: the first one of its name, all while it has not said which."""
     if len(devices) > 1:
-        label = next((event["device"] for event in events.read(run.events)[0] if event["kind"] == "started"), None)
+        label = next((event.get("device") for event in _said(run) if event["kind"] == "started"), None)
         devices = devices if label is None else [*(one for one in devices if one.name == label), *devices][:1]
     return [device.key for device in devices]

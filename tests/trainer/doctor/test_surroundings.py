@@ -167,5 +167,5 @@ def test_leftovers_of_a_kill_are_counted_and_can_be_deleted() -> None:
     facts = {"open": [], "unfinished": 2, "size": 3 * 2**20, "folders": ["/data/my outputs"]}
     line = surroundings.traces(Outcome(facts), "linux")[1]
     assert (line.ok, line.text.split(" ")[0]) == ("note", "2")
-    assert line.command == "find \"/data/my outputs\" -maxdepth 3 -name '.*.new' -mmin +60 -delete"
+    assert line.command == "find \"/data/my outputs\" -maxdepth 3 -name '.*.new' -mmin +10 -delete"
     assert "Get-ChildItem" in surroundings.traces(Outcome(facts), "win32")[1].command

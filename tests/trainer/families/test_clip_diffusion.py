@@ -188,7 +188,7 @@ def test_what_cannot_be_a_base_model_is_refused_in_a_sentence(tmp_path: pathlib.
         (lora, "is a LoRA"),
         (tmp_path / "empty", "no diffusers model"),
         (tmp_path / "old.ckpt", "is not opened"),
-        (tmp_path / "nowhere", "check the path"),
+        (tmp_path / "nowhere", "is not there any more"),
     ):
         with pytest.raises(Trouble, match=sentence):
             loaded(tmp_path, base)

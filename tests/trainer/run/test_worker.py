@@ -182,7 +182,24 @@ def test_a_later_worker_waits_for_the_trainer_of_a_killed_one(stage: Stage, plac
     assert [name for name, _ in stage.begun] == ["cat", "next"]
 
 
-def test_a_trainer_that_had_not_spoken_when_its_worker_was_killed_was_not_interrupted(stage: Stage) -> None:
+def test_a_run_that_somebody_has_just_let_go_on_is_not_begun_twice(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, places: pathlib.Path
+) -> None:
+    add("cat")
+    stage.acts = {"cat": [fail, finish]}
+    stage.work()
+    assert queue.resumed(RunFolder(places / "outputs" / "cat"))
+    stage.turn()  # its trainer has no lock yet
+    assert len(stage.begun) == 1
+    monkeypatch.setattr(worker, "LOCK_GRACE_S", 0)
+    stage.work()
+    assert states() == {"cat": "finished"}
+
+
+def test_a_trainer_that_had_not_spoken_when_its_worker_was_killed_was_not_interrupted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LOCK_GRACE_S", 0)
     add("cat")
     stage.acts = {"cat": [vanish, vanish, vanish, vanish, finish]}
     for _ in range(4):
@@ -350,6 +367,7 @@ def test_a_queue_that_cannot_be_written_is_told_of_and_tried_again(
 def test_a_disk_that_complains_after_it_has_taken_the_words_costs_no_job_its_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, places: pathlib.Path
 ) -> None:
+    monkeypatch.setattr(worker, "LOCK_GRACE_S", 0)
     add("cat")
     complaints = [OSError(5, "Input/output error")]
 
