@@ -37,7 +37,7 @@ def sign(text: str) -> str:
 
 def is_signed(text: str, key: str) -> bool:
     """Whether `key` is the proof for `text`."""
-    return hmac.compare_digest(sign(text).encode(), key.encode())
+    return hmac.compare_digest(sign(text).encode(), key.encode("utf-8", "replace"))
 
 
 @router.get("/thumb")

@@ -39,7 +39,7 @@ def values() -> SearchStrategy[Any]:
 def _value(rng: random.Random, depth: int = 0) -> Any:
     kind = rng.random()
     if kind < 0.3:
-        return rng.choice((*NUMBERS, *TEXTS, *OTHERS))
+        return copy.deepcopy(rng.choice((*NUMBERS, *TEXTS, *OTHERS)))
     if kind < 0.5:
         return _text(rng)
     if kind < 0.65:

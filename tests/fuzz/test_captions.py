@@ -86,7 +86,7 @@ def test_captions_that_a_page_sends(trials: Trials, tmp_path: pathlib.Path) -> N
     endings = st.sampled_from(("", "/../x", ".png", ".txt\0", ".t/../../secret", ".PNG", ".tags", "..", "." * 300))
     sent = st.fixed_dictionaries({}, optional={"text": values(), "path": paths, "key": st.just(key) | values()})
     odd = changed((whole,)) | st.builds(lambda a, b: {**whole, **a, "ending": b}, sent, endings)
-    trials.of("captions of a page", read, odd, [{}, {"path": None}], count=80)
+    trials.of("captions of a page", read, odd, [{}, {"path": None}, {**whole, "key": "\ud800"}], count=80)
     beside = {path.suffix for path in inside.iterdir()}
     assert beside <= {".png", ".txt", ".caption", ".tags"}, beside
     assert {path.name for path in tmp_path.iterdir()} == {"data", "secret.png"}

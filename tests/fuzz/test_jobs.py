@@ -19,7 +19,13 @@ WHOLE = Job().model_dump(mode="json")
 PRESET = json.loads((presets.PRESETS / "sdxl" / "character.json").read_text(encoding="utf-8"))
 KNOWN = (
     *(b"", b"null", b"[]", b'"a"', b"1", b"{", b"\xff\xfe{\x00", b"\x00" * 100, b"\xef\xbb\xbf{}", b"NaN", b"{} {}"),
-    *(b"[" * 200_000, b'{"a":' * 100_000, b'{"version": 1' + b"0" * 5000 + b"}", b'{"version": 1e400}'),
+    *(
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b'{"version": 1' + b"0" * 5000 + b"}",
+        b'{"version": 1e400}',
+        b'{"version": 1' + b"0" * 4000 + b"}",
+    ),
     *(b'{"model": 1, "model": {"base": "\\ud800"}}', b'{"training": {"learning_rate": NaN, "rank": Infinity}}'),
     b'{"training": {"optimizer_args": {"\\u0000": {"a": [[[]]]}}}}',
 )

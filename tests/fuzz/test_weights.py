@@ -87,6 +87,7 @@ def test_safetensors(trials: Trials, tmp_path: pathlib.Path) -> None:
     many = {f"a{number}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for number in range(4_000)}
     long = {"a" * 200_000 + ".lora_up.weight": {"dtype": "F32", "shape": [2, 2] + [1] * 5000, "data_offsets": [0, 16]}}
     known += [bad.with_header(many), bad.with_header(long, bytes(16)), bad.with_header(b'{"a":' * 50_000)]
+    known += [bad.with_header(bad.entry([0, 16], ["&", size])) for size in (2, 10**9, 2**70)]
     known.append(bad.with_header(b'{"__metadata__": {"a": "\\ud800"}, "a": {"dtype": "U8", "shape": [' + b"9" * 5000))
     trials.of("safetensors, bytes", read, damaged(WHOLE), known, count=90)
     headers = changed(HEADERS).map(as_json)
@@ -109,7 +110,9 @@ def test_what_a_lora_says_of_itself(trials: Trials, tmp_path: pathlib.Path) -> N
 
     odd = st.tuples(changed((SETTINGS,)), changed(({"a": {"cat": 3}},)), st.binary(max_size=20))
     patterns = st.text(alphabet="a.*+?()[]{}|\\$^w1,", max_size=30).map(with_pattern)
-    trials.of("metadata of LoRAs", read, odd | patterns, map(with_pattern, HARMFUL), count=90)
+    endless: Any = (SETTINGS, {"a": {"cat": float("inf")}}, b"")
+    beyond: Any = ({**SETTINGS, "unet.lora_alpha": 1e308}, {}, b"")
+    trials.of("metadata of LoRAs", read, odd | patterns, [*map(with_pattern, HARMFUL), endless, beyond], count=90)
 
 
 @pytest.mark.parametrize(

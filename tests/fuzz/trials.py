@@ -18,7 +18,7 @@ from hypothesis.strategies import SearchStrategy
 # The cores of continuous integration may be slow and shared, which counts as the processor's time too.
 LIMIT_S = 3.0 if os.environ.get("CI") else 1.0
 """Of the processor's time: a machine that others use too may take longer."""
-STUCK_S = 30
+STUCK_S = 120
 """Of any time: what waits for something that never comes uses no processor."""
 THOROUGH = 20
 """So many times more inputs than continuous integration has time for."""

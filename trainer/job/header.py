@@ -100,14 +100,14 @@ def _json(path: pathlib.Path, text: bytes) -> dict[str, Any]:
 def _entry(path: pathlib.Path, name: str, value: Any) -> Entry:
     try:
         dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-        bits = math.prod(shape) * _BITS[dtype]
+        each_bits = _BITS[dtype]
     except (KeyError, TypeError, ValueError):
         raise Refused("file_header", path=path, reason=name) from None
-    # JSON knows NaN, true and 1e9 too: only true integers count.
+    # JSON knows NaN, true and 1e9 too, and a text times a billion fills the memory: only true integers count.
     if (
         len(shape) > _MOST_DIMENSIONS
         or any(type(number) is not int or number < 0 for number in (*shape, start, end))
-        or 8 * (end - start) != bits
+        or 8 * (end - start) != math.prod(shape) * each_bits
     ):
         raise Refused("file_header", path=path, reason=name)
     return Entry(dtype, shape, start, end)

@@ -125,7 +125,7 @@ def top_tags(metadata: Mapping[str, str]) -> list[tuple[str, int]]:
         counts: collections.Counter[str] = collections.Counter()
         for folder in folders:
             counts.update({str(tag).strip(): int(count) for tag, count in folder.items()})
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return []
     return counts.most_common(_TOP_TAGS)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 LONGEST_VALUE = 1000
 """So many characters of a name, a path or a text that somebody has typed say enough in a sentence."""
+_LONG_NUMBER = 10**40
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -34,6 +35,8 @@ def shown(value: object) -> object:
         return table()["not_utf8"]
     if isinstance(value, OSError) and value.strerror:
         return f"{value.strerror} ({shown(value.filename)})" if value.filename else value.strerror
+    if isinstance(value, int) and abs(value) >= _LONG_NUMBER:
+        return "…"
     if not isinstance(value, str | pathlib.PurePath | Exception):
         return value
     # A terminal would obey a control character, and on Linux a file's name may be any bytes.
