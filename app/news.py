@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import pathlib
 import time
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 import trainer
 from app import live, places, watch
+from trainer.run import ending
 from trainer.run.folder import RunFolder
 
 LOOK_BACK_S = 24 * 60 * 60
@@ -27,7 +29,7 @@ def news(since: Annotated[float, fastapi.Query(ge=0)] = 0.0) -> Response:
     """The runs under way, and those that have ended after `since` (seconds since 1970 by this machine's clock)."""
     now = time.time()
     after = since or now - LOOK_BACK_S
-    looked = [(run, watch.overview(run)) for run in places.runs()]
+    looked = [(run, _looked(run)) for run in places.runs()]
     going = [_shown(run, found) for run, found in looked if found["state"] in UNDER_WAY]
     ended = [
         _shown(run, found)
@@ -37,6 +39,15 @@ def news(since: Annotated[float, fastapi.Query(ge=0)] = 0.0) -> Response:
     ended.sort(key=lambda run: run["seen_at"], reverse=True)
     told = {"version": version(), "time": now, "going": going, "ended": ended}
     return JSONResponse(told, headers=live.FRESH)
+
+
+def _looked(run: RunFolder) -> dict[str, Any]:
+    """The overview of a run; an interrupted one was last seen when its end was, be that long after its last event."""
+    found = watch.overview(run)
+    end = ending.read(run) if found["state"] == "interrupted" else None
+    if end is None or not math.isfinite(end.time):
+        return found
+    return {**found, "seen_at": max(found["seen_at"] or 0.0, end.time)}
 
 
 def _shown(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:

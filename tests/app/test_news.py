@@ -1,5 +1,6 @@
 """What a page shows above all of its tabs."""
 
+import json
 import pathlib
 import time
 from typing import Any
@@ -10,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from app import news, places
 from trainer.job.settings import Job
-from trainer.run import events, folder
+from trainer.run import ending, events, folder
 from trainer.run.folder import RunFolder
 
 
@@ -44,6 +45,17 @@ def test_what_runs_and_what_has_ended_since_is_told_newest_first(client: TestCli
     assert [run["name"] for run in told["ended"]] == ["just now", "before"]
     assert (told["ended"][0]["state"], told["ended"][0]["step"]) == ("stopped", 3)
     assert abs(told["time"] - now) < 60
+
+
+def test_an_interrupted_run_is_told_from_when_its_end_was_noted(client: TestClient) -> None:
+    now = time.time()
+    run = ended("killed", now - 500)
+    events.EventLog(run.events).write(events.Stage(time=now - 400, text="Preparing"))
+    assert client.get("/news", params={"since": now - 100}).json()["ended"] == []
+    run.ending.write_text(json.dumps(ending.Ending(now - 50, -9, False)._asdict()), encoding="utf-8")
+    told = client.get("/news", params={"since": now - 100}).json()["ended"]
+    assert [(run["state"], run["seen_at"]) for run in told] == [("interrupted", now - 50)]
+    assert client.get("/news", params={"since": now - 10}).json()["ended"] == []
 
 
 def test_a_browser_that_was_never_here_is_told_of_the_last_day(client: TestClient) -> None:
