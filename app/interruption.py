@@ -18,6 +18,8 @@ CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE", "SIGTRAP")
 FAULT = "Fatal Python error"
 """How Python begins what it writes into the log when a library has crashed."""
 LOG_LINES = 400
+CLOCK_S = 0.05
+"""So much may the time of a file lag behind the clock."""
 _SYSTEM = pathlib.Path("/proc/stat")
 
 
@@ -46,7 +48,7 @@ def _kept_step(run: RunFolder, happened: Sequence[Event]) -> int:
     """The step of the newest state that was whole before the end: announced, and then written."""
     written = max((path.stat().st_mtime for path in run.state.glob("[!.]*")), default=0.0)
     for event in reversed(happened):
-        if event["kind"] == "keeping" and _number(event, "time") <= written:
+        if event["kind"] == "keeping" and _number(event, "time") <= written + CLOCK_S:
             return int(_number(event, "step"))
     return 0
 
