@@ -1,6 +1,6 @@
 /** What the doctor has found: a line for each look with its verdict, what to do about it, and all of it as text. */
 
-import { copyText, make, write } from "./page.js";
+import { copied, make, write } from "./page.js";
 
 const MARKS = { yes: "✓", note: "!", no: "✗" };
 const ORDER = ["no", "note", "yes"];
@@ -56,8 +56,7 @@ export class Examination {
   }
 
   async give(button, text, word) {
-    await copyText(text);
-    write(button, this.say("copied"));
+    write(button, this.say((await copied(text)) ? "copied" : "not_copied"));
     setTimeout(() => write(button, this.say(word)), 1500);
   }
 }

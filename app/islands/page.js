@@ -141,14 +141,3 @@ export function follow(element, turn, lost) {
   go();
   return go;
 }
-
-/** Puts a text where it can be pasted from. Browsers have the modern way only on pages of this machine or of https. */
-export async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const field = make("textarea", { readonly: true, style: "position:fixed;opacity:0" });
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  document.execCommand("copy");
-  field.remove();
-}

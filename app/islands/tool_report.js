@@ -1,7 +1,7 @@
 /** What has become of a tool: how far it is, what it wrote, what it found in a file, or why it refuses. */
 
 import { Examination } from "./examination.js";
-import { copyText, count, figure, make, megabytes, write } from "./page.js";
+import { copied, count, figure, make, megabytes, write } from "./page.js";
 
 const FOLDED_FROM = 60;
 
@@ -91,8 +91,7 @@ export class Report {
   path(path) {
     const copy = make("button", { type: "button", class: "plain small", text: this.say("copy") });
     copy.addEventListener("click", async () => {
-      await copyText(path);
-      write(copy, this.say("copied"));
+      write(copy, this.say((await copied(path)) ? "copied" : "not_copied"));
       setTimeout(() => write(copy, this.say("copy")), 1500);
     });
     return make("p", { class: "path" }, make("code", { text: path }), copy);
