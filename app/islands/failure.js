@@ -4,6 +4,7 @@ import { ask, copied, count, make, moment, write } from "./page.js";
 
 const LOG_LINES = 80;
 const COPIED_MS = 1500;
+const NOTED_MS = 3000;
 
 export class Failure {
   /** `order(name)` asks the program for "resume_slower". */
@@ -37,7 +38,10 @@ export class Failure {
     this.find(".details").open = false;
     this.root.classList.toggle("quiet", run.state === "interrupted" && !problem);
     this.tell(problem ? { reason: problem } : wrong && run.state === "failed" ? run : {});
-    if (run.state === "interrupted" && !problem) this.tellInterruption(shown);
+    if (run.state !== "interrupted" || problem) return;
+    this.tellInterruption(shown);
+    // How the trainer has ended is noted a moment after it has.
+    setTimeout(() => this.shown === shown && this.tellInterruption(shown), NOTED_MS);
   }
 
   tell({ reason = "", advice = "", action = "", target = "" }) {
