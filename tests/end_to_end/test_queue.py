@@ -64,13 +64,15 @@ def test_a_failed_training_says_why_and_does_not_block_the_next(
     ui: Page, tmp_path: pathlib.Path, outputs: pathlib.Path
 ) -> None:
     good, bad = tiny.pictures(tmp_path / "good", 1), tiny.pictures(tmp_path / "bad", 1)
+    queue.hold(True)  # a training this short might end before the next two are added
     add(ui, "q-first", good)
     add(ui, "q-second", bad)
+    bad.rename(tmp_path / "vanished")
     add(ui, "q-third", good)
     ui.click('#notice [data-tab="run"]')
-    expect(row(ui, "q-first").locator("small")).to_have_text(say(f"{WORDS}.running"))
     expect(row(ui, "q-third").locator("small")).to_have_text(say(f"{WORDS}.waiting"))
-    bad.rename(tmp_path / "vanished")
+    ui.click(".queue .hold")
+    expect(row(ui, "q-first").locator("small")).to_have_text(say(f"{WORDS}.running"), timeout=PATIENCE_MS)
     expect(row(ui, "q-second")).to_have_class("failed", timeout=PATIENCE_MS)
     expect(row(ui, "q-second").locator("small")).to_contain_text(str(bad))
     expect(ui.locator(".runs .finished .run-name", has_text="q-third")).to_be_visible(timeout=PATIENCE_MS)
