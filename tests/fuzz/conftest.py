@@ -1,20 +1,15 @@
-"""One count of all odd inputs, printed at the end."""
+"""One count of the odd inputs of each file, printed at the end."""
+
+from collections.abc import Iterator
 
 import pytest
 
 from tests.fuzz.trials import Trials
 
-_KEY = pytest.StashKey[Trials]()
 
-
-@pytest.fixture(scope="session")
-def trials(thorough: bool, pytestconfig: pytest.Config) -> Trials:
+@pytest.fixture(scope="module")
+def trials(thorough: bool) -> Iterator[Trials]:
     """What tries readers, with few inputs or many."""
-    return pytestconfig.stash.setdefault(_KEY, Trials(thorough))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many inputs each reader was given."""
-    found = terminalreporter.config.stash.get(_KEY, None)
-    if found:
-        terminalreporter.write_line("\n".join(found.lines()))
+    found = Trials(thorough)
+    yield found
+    print("\n".join(found.lines()))

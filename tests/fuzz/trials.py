@@ -89,11 +89,10 @@ class Trials:
             trial()
 
     def lines(self) -> Iterator[str]:
-        """A line for each reader, and one for all."""
+        """A line for each reader."""
         for name, seen in sorted(self._counts.items()):
             mean_ms = 1000 * seen.all_s / max(1, seen.inputs)
             yield f"{name:24}{seen.inputs:8,} inputs{mean_ms:9.2f} ms each{seen.longest_s:7.2f} s at most"
-        yield f"{'odd inputs in all':24}{sum(seen.inputs for seen in self._counts.values()):8,}"
 
 
 def _timed(read: Callable[[T], object], given_input: T) -> float:
