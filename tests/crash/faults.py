@@ -55,8 +55,11 @@ class Disk:
         opened = io.open
         self._opened = opened
         builtins.open = io.open = self._open  # type: ignore[assignment]
-        for name, kind in (("unlink", "unlink"), ("mkdir", "mkdir"), ("listdir", "list"), ("open", "folder")):
+        for name, kind in (("unlink", "unlink"), ("mkdir", "mkdir"), ("listdir", "list")):
             setattr(os, name, self._of_path(kind, getattr(os, name)))
+        # What is no folder is opened so within `open`, where it has been counted already.
+        plain, folder = os.open, self._of_path("folder", os.open)
+        os.open = lambda path, *rest, **more: (folder if os.path.isdir(path) else plain)(path, *rest, **more)
         os.replace = self._of_path("replace", os.replace)
         os.fsync = self._of_descriptor("fsync", os.fsync)
 
