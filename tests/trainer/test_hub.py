@@ -105,7 +105,7 @@ def test_a_training_from_an_id_is_stopped_while_it_fetches_and_goes_on(
     begun = trainer("resume", run.path, given)
     until(lambda: any(stage["done"] >= 2 for stage in told(run, "stage")))
     folder.request(run, "stop")
-    assert begun.wait(timeout=10) == 0
+    assert begun.wait(timeout=60) == 0
     assert [(event["step"], event["file"]) for event in told(run, "stopped")] == [(0, "")]
     stages = told(run, "stage")
     assert re.fullmatch(r"fetching user/model: 1\d\.\d MB of the 1\d\.\d MB there \(in MB\)", stages[-1]["text"])
@@ -154,7 +154,7 @@ def test_a_vae_from_an_id_is_fetched_before_anything_is_loaded_and_to_be_stopped
     begun = trainer("resume", run.path, given)
     until(lambda: any(stage["done"] >= 2 for stage in told(run, "stage")))
     folder.request(run, "stop")
-    assert begun.wait(timeout=10) == 0
+    assert begun.wait(timeout=60) == 0
     assert told(run, "stopped")
     assert "fetching user/vae: 1" in told(run, "stage")[-1]["text"]
 
