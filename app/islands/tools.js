@@ -137,6 +137,8 @@ Promise.all([part("page"), part("tool_form"), part("tool_report")]).then(([page,
     element.querySelector(".lost").hidden = !lost;
   });
   window.addEventListener("atelier:doctor", called);
+  // A click before this would be lost, and the tool chosen below be shown instead.
+  element.querySelector(".bench").inert = false;
   choose(recall());
   called();
 });

@@ -141,27 +141,36 @@ def ui(shared_page: Page, base_url: str) -> Iterator[Page]:
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error" and not any(text in message.text for text in EXPECTED):
-            wrong.append(f"console: {message.text}")
+            wrong.append(f"console: {message.text} {message.location['url']}")
 
     def on_request(request: Request) -> None:
         if not request.url.startswith((base_url, "data:", "blob:")):
             wrong.append(f"outside request: {request.url}")
 
     page.set_default_timeout(PATIENCE_S * 1000)
+    # What the page still asks for, of the runs that the test before has taken away, is no error of this one.
+    forget(page, base_url)
+    page.goto("about:blank")
     listeners = (("pageerror", on_error), ("console", on_console), ("request", on_request))
     for name, listener in listeners:
         page.on(name, listener)  # type: ignore[call-overload]
-    reopen(page, base_url, clear=True)
+    reopen(page, base_url)
     yield page
     for name, listener in listeners:
         page.remove_listener(name, listener)
     assert not wrong, "\n".join(wrong)
 
 
-def reopen(page: Page, address: str, *, clear: bool = False) -> None:
-    """Loads the page anew and waits until it can be used; with `clear`, it remembers nothing."""
-    if clear and page.url.startswith(address):
+def forget(page: Page, address: str) -> None:
+    """Lets the page remember nothing when it is loaded the next time."""
+    if page.url.startswith(address):
         # What the page still wants to remember while it is left must not reach the next test.
         page.evaluate("localStorage.clear(); sessionStorage.clear(); Storage.prototype.setItem = () => {}")
+
+
+def reopen(page: Page, address: str, *, clear: bool = False) -> None:
+    """Loads the page anew and waits until it can be used; with `clear`, it remembers nothing."""
+    if clear:
+        forget(page, address)
     page.goto(address)
     page.wait_for_function("document.body.dataset.ready === '1'")
