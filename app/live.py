@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import json
+import mimetypes
 import os
 import pathlib
 from collections.abc import Mapping
@@ -97,11 +98,12 @@ def shrunk(path: pathlib.Path, width: int) -> Response:
     """The picture as WebP, `width` px wide; as it is where that is 0, or it is not wider; 404 for what is none."""
     try:
         small = _thumbnail(path, width) if width else None
+        # Not left to a FileResponse, which fails aloud where the run is removed before it is sent.
+        content = path.read_bytes() if small is None else small
     except Exception:  # noqa: BLE001 damaged files make Pillow raise anything from SyntaxError to struct.error
         return Response(status_code=404)
-    if small is None:
-        return FileResponse(path, headers=KEPT)
-    return Response(small, media_type="image/webp", headers=KEPT)
+    known = mimetypes.guess_type(path)[0] if small is None else None
+    return Response(content, media_type=known or "image/webp", headers=KEPT)
 
 
 @router.get("/weights/{key}/{file}")

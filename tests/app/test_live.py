@@ -130,6 +130,10 @@ def test_a_broken_sample_is_not_found(client: TestClient) -> None:
     assert client.get(f"/sample/{live.key_of(run)}/{name}?w=96").status_code == 404
 
 
+def test_a_sample_that_is_removed_before_it_is_sent_is_not_found(tmp_path: pathlib.Path) -> None:
+    assert live.shrunk(tmp_path / "gone.png", 0).status_code == 404
+
+
 def test_weights_are_downloads_and_the_log_is_plain_text(client: TestClient) -> None:
     run = new_run("桜")
     run.weights_file("桜").write_bytes(b"weights")
