@@ -14,6 +14,7 @@ from app.words import say
 from trainer.dataset.pictures import EXTENSIONS
 
 COUNTING_S = 0.1
+MOST_LEVELS = 100
 FILE_ENDINGS = (".safetensors", ".ckpt")
 FILE_KINDS = ("model", "lora", "checkpoint")
 """What may be browsed for that is a file; everything else is a folder."""
@@ -92,7 +93,9 @@ def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nearest(text: str, inside: Roots) -> pathlib.Path:
     start = pathlib.Path(text).expanduser() if text and os.path.isabs(os.path.expanduser(text)) else pathlib.Path.home()
-    for folder in (start, *start.parents):
+    # To look at a path takes as long as it is deep, and each of its parents is looked at.
+    deep = len(start.parts) > MOST_LEVELS
+    for folder in () if deep else (start, *start.parents):
         real = allowed(folder, inside)
         if real is not None and os.path.isdir(real):
             return real

@@ -102,7 +102,13 @@ def _rows(values: Values) -> list[tuple[str, str]]:
     """The path and the weight's text of every row in which a file was chosen."""
     rows = values.get("files")
     given = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return [(_text(row, "path"), str(row.get("weight", "")).strip()) for row in given if _text(row, "path")]
+    return [(_text(row, "path"), _weight_text(row)) for row in given if _text(row, "path")]
+
+
+def _weight_text(row: Values) -> str:
+    """What stands in the weight's field; a 0 is something, and what is no text would be shown as Python writes it."""
+    weight = row.get("weight", "")
+    return str(weight).strip() if isinstance(weight, str | int | float) else "?"
 
 
 def _weight(text: str, number: int) -> float:

@@ -102,7 +102,13 @@ def test_functions_of_pages(trials: Trials, home: pathlib.Path) -> None:
     )
     paths = st.sampled_from((*TEXTS, "/dev", "/proc/self/root", "~nobody", "//evil/share", "/" + "a/" * 3000))
     odd = changed(whole) | st.builds(lambda path: {"path": path, "kind": path, "file": path, "tool": "convert"}, paths)
-    known = [(0, {"path": None}), (0, {"path": "a" * 5000}), (5, {"tool": "resize", "file": "a", "rank": "²"})]
+    known = [
+        (0, {"path": None}),
+        (0, {"path": "a" * 5000}),
+        (0, {"path": "/a" * 2000}),
+        (5, {"tool": "resize", "file": "a", "rank": "²"}),
+    ]
+    known.append((0, {"path": "/a" * 2000}))
     trials.of("functions of a page", read, st.tuples(st.integers(0, len(calls) - 1), odd), known, count=100)
 
 
