@@ -35,7 +35,9 @@ def be_trainer(asked: dict[str, Any]) -> int:
     disk = Disk(pathlib.Path(asked["folder"]), Fault(**asked["fault"]) if asked["fault"] else None)
     disk.install()
     status = main(asked["words"])
-    pathlib.Path(asked["seen"]).write_text(json.dumps([disk.seen, disk.struck]), encoding="utf-8")
+    beside = pathlib.Path(asked["seen"]).with_suffix(".new")  # a kill may come in this moment, too
+    beside.write_text(json.dumps([disk.seen, disk.struck]), encoding="utf-8")
+    beside.replace(asked["seen"])
     return status
 
 
