@@ -73,13 +73,17 @@ def _remembered() -> list[pathlib.Path]:
     except (OSError, ValueError, RecursionError):
         return []
     folders = data.get("output_folders", []) if isinstance(data, dict) else []
-    found = [pathlib.Path(folder) for folder in folders if _is_path(folder)] if isinstance(folders, list) else []
+    found = [pathlib.Path(folder) for folder in folders if is_path(folder)] if isinstance(folders, list) else []
     return found[:MAX_REMEMBERED]
 
 
-def _is_path(given: object) -> bool:
-    """Whether `given` may name a folder."""
-    return isinstance(given, str) and os.path.isabs(given) and "\0" not in given and len(given) < _LONGEST_PATH
+def is_path(given: object) -> bool:
+    """Whether `given`, which stood in a file, may name a folder."""
+    try:
+        named = isinstance(given, str) and os.path.isabs(given) and "\0" not in given
+        return named and len(os.fsencode(str(given))) < _LONGEST_PATH
+    except UnicodeEncodeError:
+        return False
 
 
 def resolve_outputs(folder: str) -> pathlib.Path:

@@ -22,7 +22,7 @@ from trainer.job.presets import MAX_BYTES
 from trainer.job.settings import Job
 from trainer.job.trouble import Refused
 from trainer.run.folder import Busy, RunFolder, is_alive, is_locked, locked, sync_folder, write_text
-from trainer.run.home import home, resolve_outputs
+from trainer.run.home import home, is_path, resolve_outputs
 from trainer.run.paths import with_whole_paths
 
 State = Literal["waiting", "running", "finished", "failed", "stopped"]
@@ -59,7 +59,7 @@ class Entry(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _is_somewhere(self) -> "Entry":
-        if self.state == "running" and not self.run:
+        if (self.run or self.state == "running") and not is_path(self.run):
             raise ValueError("it runs nowhere")
         return self
 
