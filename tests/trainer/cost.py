@@ -7,17 +7,16 @@ gradient and the optimizer's state, the most that is alive at once in one step a
 
 import contextlib
 import json
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from tests.trainer.allocator import Allocator
 from trainer.adapters.base import Target, adapter
 from trainer.adapters.places import places
 from trainer.families import clip_text, latent_diffusion, sources
@@ -109,7 +108,7 @@ def decoding_bytes(job: Job) -> tuple[int, int]:
     with torch.device("meta"):
         decoder = AutoencoderKL.from_config(_config(job.model.family, "vae"))
     side = (job.samples.width_px or job.dataset.resolution) // _FACTOR
-    with torch.no_grad(), attention_of_a_card(), Alive([decoder]) as alive:
+    with torch.no_grad(), attention_of_a_card(), Allocator() as alive:
         decoder.decode(torch.empty(1, 4, side, side, device="meta"))
     return _bytes(decoder), alive.most
 
@@ -126,7 +125,7 @@ def alive_bytes(job: Job, found: dict[str, nn.Module], half: torch.dtype) -> int
         added["time_ids"] = torch.empty(batch, 6, device=meta, dtype=half)
     noisy = torch.empty(batch, 4, side, side, device=meta, dtype=half)
     steps = torch.empty(batch, device=meta)
-    with attention_of_a_card(), Alive(found.values()) as alive:
+    with attention_of_a_card(), Allocator() as alive:
         states = _states(job, found, batch, half, config.cross_attention_dim)
         found["unet"].train()
         predicted = found["unet"](noisy, steps, states, added_cond_kwargs=added).sample
@@ -139,35 +138,6 @@ def _states(job: Job, found: dict[str, nn.Module], batch: int, half: torch.dtype
         return torch.empty(batch, _TOKENS, width, device="meta", dtype=half)
     numbers = torch.zeros(batch, _TOKENS, device="meta", dtype=torch.long)
     return found["text_encoder"](numbers).last_hidden_state
-
-
-class Alive(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made while it is entered and are not freed; not of weights."""
-
-    def __init__(self, frozen: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.now = self.most = 0
-        # Weights are seen too, where an operation makes a view of one.
-        self._known = {tensor.untyped_storage()._cdata for module in frozen for tensor in module.parameters()}
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = function(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, tuple | list) else (made,):
-            if isinstance(tensor, Tensor):
-                self._watch(tensor.untyped_storage())
-        return made
-
-    def _watch(self, storage: Any) -> None:
-        if storage._cdata in self._known:
-            return
-        self._known.add(storage._cdata)
-        self.now += storage.nbytes()
-        self.most = max(self.most, self.now)
-        weakref.finalize(storage, self._freed, storage._cdata, storage.nbytes())
-
-    def _freed(self, identity: int, size: int) -> None:
-        self._known.discard(identity)
-        self.now -= size
 
 
 class _Attention(torch.autograd.Function):
