@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import jobs, live, moving_in, plans, shelf
+from app import jobs, moving_in, plans, run_list, shelf
 from app.forms import Form
 from app.words import say
 from trainer.dataset.scan import scan
@@ -204,7 +204,7 @@ def _bring_in(form: Form, files: list[tuple[str, bytes]]) -> list[Any]:
 def _open(form: Form, wanted: str) -> list[Any]:
     """Fills the form with the settings of a run, for a new one, and leads to one of them."""
     asked = json.loads(wanted)
-    run = live.find(str(asked["run"]))
+    run = run_list.find(str(asked["run"]))
     try:
         job = read_job(run) if run else None
     except (OSError, ValueError) as error:
@@ -325,7 +325,7 @@ def _start(form: Form, anyway: bool, *given: Any) -> list[Any]:
     except OSError as error:
         message = say("bar.not_started", folder=job.output.folder, reason=error.strerror or error)
         return [gr.skip(), notice("error", [html.escape(message)]), ""]
-    return [gr.Tabs(selected="run"), "", order("started", run=live.key_of(run))]
+    return [gr.Tabs(selected="run"), "", order("started", run=run_list.key_of(run))]
 
 
 # ---- what is told ----

@@ -5,13 +5,15 @@ import hashlib
 import math
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import fastapi
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 import trainer
-from app import live, places, watch
+from app import live, run_list, watch
+from app.watch import Look
 from trainer.run import ending
 from trainer.run.folder import RunFolder
 
@@ -29,29 +31,29 @@ def news(since: Annotated[float, fastapi.Query(ge=0)] = 0.0) -> Response:
     """The runs under way, and those that have ended after `since` (seconds since 1970 by this machine's clock)."""
     now = time.time()
     after = since or now - LOOK_BACK_S
-    looked = [(run, _looked(run)) for run in places.runs()]
-    going = [_shown(run, found) for run, found in looked if found["state"] in UNDER_WAY]
+    looked = [(run.key, _looked(run.look)) for run in run_list.listed()]
+    going = [_shown(key, found) for key, found in looked if found["state"] in UNDER_WAY]
     ended = [
-        _shown(run, found)
-        for run, found in looked
+        _shown(key, found)
+        for key, found in looked
         if found["state"] not in UNDER_WAY and (found["seen_at"] or 0.0) > after
     ]
     ended.sort(key=lambda run: run["seen_at"], reverse=True)
     told = {"version": version(), "time": now, "going": going, "ended": ended}
-    return JSONResponse(told, headers=live.FRESH)
+    return live.as_json(told)
 
 
-def _looked(run: RunFolder) -> dict[str, Any]:
+def _looked(look: Look) -> Mapping[str, Any]:
     """The overview of a run; an interrupted one was last seen when its end was, be that long after its last event."""
-    found = watch.overview(run)
-    end = ending.read(run) if found["state"] == "interrupted" else None
+    found = watch.seen(look)
+    end = ending.read(RunFolder(pathlib.Path(look.path))) if found["state"] == "interrupted" else None
     if end is None or not math.isfinite(end.time):
         return found
     return {**found, "seen_at": max(found["seen_at"] or 0.0, end.time)}
 
 
-def _shown(run: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
-    return {"key": live.key_of(run), **{name: found[name] for name in SHOWN}}
+def _shown(key: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"key": key, **{name: found[name] for name in SHOWN}}
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Any
 import fastapi
 from fastapi.responses import Response
 
-from app import jobs, live
+from app import jobs, live, run_list
 from app.words import say
 from trainer.job.trouble import Refused
 from trainer.run import queue, worker
@@ -45,7 +45,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "state": entry.state,
         "reason": entry.reason,
         "advice": entry.advice,
-        "run": live.key_of(run) if entry.run and os.path.isdir(entry.run) else None,
+        "run": run_list.key_of(run) if entry.run and os.path.isdir(entry.run) else None,
         "step": entry.step,
     }
 

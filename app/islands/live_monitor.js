@@ -6,6 +6,7 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
   const CALM_MS = 4000;
   const say = page.speaker(props.words);
   const monitor = element.querySelector(".monitor");
+  const known = new page.Runs();
   const failing = { list: false, run: false };
   let chosen = remembered();
   let offset = 0;
@@ -35,7 +36,7 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
   }
 
   async function listTurn() {
-    const { runs } = await page.ask("runs");
+    const runs = await known.now();
     const fresh = list.show(runs);
     monitor.classList.toggle("nothing", !runs.length);
     const current = runs.find((run) => run.key === chosen);

@@ -103,6 +103,23 @@ export async function ask(address) {
   return answer.json();
 }
 
+/** All runs, newest first. Of those that lie still, the server tells only when that has changed. */
+export class Runs {
+  constructor() {
+    Object.assign(this, { version: "", all: [], going: "" });
+  }
+
+  /** The runs as they are now; the same array as before where nothing has changed. */
+  async now() {
+    const { version, whole, runs } = await ask(`runs?known=${this.version}`);
+    const going = JSON.stringify(runs);
+    if (!whole && going === this.going) return this.all;
+    const all = whole ? runs : [...this.all.filter((run) => run.still), ...runs].sort((a, b) => b.created - a.created || (a.name < b.name ? 1 : -1));
+    Object.assign(this, { version, all, going: whole ? "" : going });
+    return all;
+  }
+}
+
 const SLEEP_MS = 700;
 
 /**

@@ -17,6 +17,7 @@ export class RunList {
   show(runs) {
     const fresh = this.known && runs.find((run) => !this.known.has(run.key) && underWay(run.state));
     this.known = new Set(runs.map((run) => run.key));
+    this.day = new Date().toDateString();
     for (const [key, item] of this.items) {
       if (this.known.has(key)) continue;
       item.row.remove();
@@ -33,10 +34,10 @@ export class RunList {
     const { row } = this.items.get(run.key);
     if (this.list.children[place] !== row) this.list.insertBefore(row, this.list.children[place] ?? null);
     // Most runs lie still; what is said of their time changes with the day.
-    const told = JSON.stringify(run) + new Date().toDateString();
-    if (this.items.get(run.key).told === told) return;
+    const item = this.items.get(run.key);
+    if (item.run === run && item.day === this.day) return;
     this.update(run);
-    this.items.get(run.key).told = told;
+    Object.assign(item, { run, day: this.day });
   }
 
   item(run) {
@@ -52,7 +53,7 @@ export class RunList {
   update(run) {
     const item = this.items.get(run.key);
     if (!item) return;
-    item.told = null;
+    item.run = null;
     item.button.className = run.state;
     item.dot.title = this.say(`state_${run.state}`);
     write(item.about, this.about(run));

@@ -8,6 +8,7 @@ Promise.all(["page", "lightbox", "before_after", "sample_table"].map(part)).then
   const failing = { list: false, table: false };
   const kept = JSON.parse(sessionStorage.getItem("atelier.compare") ?? "null") ?? {};
   const chosen = [kept.first ?? sessionStorage.getItem("atelier.run"), kept.second ?? null];
+  const all = new page.Runs();
   let tables = [null, null];
   let runs = [];
   let refining = 0;
@@ -31,10 +32,10 @@ Promise.all(["page", "lightbox", "before_after", "sample_table"].map(part)).then
   }
 
   async function listTurn() {
-    ({ runs } = await page.ask("runs"));
-    const known = new Set(runs.map((run) => run.key));
-    if (runs.length && !known.has(chosen[0])) choose(0, runs[0].key);
-    if (chosen[1] && !known.has(chosen[1])) choose(1, null);
+    runs = await all.now();
+    const keys = new Set(runs.map((run) => run.key));
+    if (runs.length && !keys.has(chosen[0])) choose(0, runs[0].key);
+    if (chosen[1] && !keys.has(chosen[1])) choose(1, null);
     offer(find(".first"), runs, chosen[0]);
     offer(find(".second"), [{ key: "", name: say("second_none") }, ...runs.filter((run) => run.key !== chosen[0])], chosen[1] ?? "");
     root.classList.toggle("no-runs", !runs.length);

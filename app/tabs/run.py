@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from app import jobs, live, queueing
+from app import jobs, queueing, run_list
 from app.forms import Form
 from app.islands import island
 from app.words import say
@@ -81,4 +81,4 @@ def _resumed(asked: Any, do: Callable[[RunFolder], None]) -> str:
 
 def _found(asked: Any) -> RunFolder | None:
     key = asked.get("run") if isinstance(asked, dict) else None
-    return live.find(key) if isinstance(key, str) else None
+    return run_list.find(key) if isinstance(key, str) else None

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app import event_files, live, places
+from app import event_files, live, places, run_list
 from app.tabs import run as run_tab
 from trainer.job.settings import Job
 from trainer.run import events, folder
@@ -66,8 +66,8 @@ def test_runs_of_all_output_folders_are_listed_newest_first(client: TestClient, 
 
 def test_the_key_of_a_run_stays_the_same(client: TestClient) -> None:
     run = new_run()
-    assert listed(client)[0]["key"] == live.key_of(run)
-    assert live.find(live.key_of(run)) == run
+    assert listed(client)[0]["key"] == run_list.key_of(run)
+    assert run_list.find(run_list.key_of(run)) == run
 
 
 def test_five_hundred_runs_are_listed_soon(client: TestClient) -> None:
@@ -90,26 +90,29 @@ def test_live_gives_what_is_new_since_an_offset(client: TestClient) -> None:
     run = new_run()
     log = events.EventLog(run.events)
     log.write(events.Warned(text=HOSTILE))
-    first = client.get(f"/live/{live.key_of(run)}").json()
+    first = client.get(f"/live/{run_list.key_of(run)}").json()
     assert first["run"]["name"] == "robot"
     assert first["warnings"][0]["text"] == HOSTILE
     log.write(events.Warned(text="later"))
-    later = client.get(f"/live/{live.key_of(run)}?since={first['next']}").json()
+    later = client.get(f"/live/{run_list.key_of(run)}?since={first['next']}").json()
     assert [warning["text"] for warning in later["warnings"]] == ["later"]
 
 
 def test_the_sample_table_is_sent_only_when_it_has_changed(client: TestClient) -> None:
     run = new_run()
     add_sample(run, HOSTILE)
-    address = f"/samples/{live.key_of(run)}"
+    address = f"/samples/{run_list.key_of(run)}"
     table = client.get(address).json()["table"]
     assert table["prompts"] == [{"prompt": 1, "text": HOSTILE}]
-    assert client.get(address, params={"known": table["version"]}).json()["table"] is None
+    known = {"known": table["version"]}
+    assert client.get(address, params=known).json()["table"] is None
+    next(run.samples.iterdir()).unlink()
+    assert client.get(address, params=known).json()["table"]["rows"] == []
 
 
 def test_a_sample_comes_whole_or_small_and_may_be_kept(client: TestClient) -> None:
     run = new_run()
-    address = f"/sample/{live.key_of(run)}/{add_sample(run)}"
+    address = f"/sample/{run_list.key_of(run)}/{add_sample(run)}"
     whole, small = client.get(address), client.get(address, params={"w": 150})
     assert Image.open(io.BytesIO(whole.content)).size == (512, 512)
     assert small.headers["content-type"] == "image/webp"
@@ -119,7 +122,7 @@ def test_a_sample_comes_whole_or_small_and_may_be_kept(client: TestClient) -> No
 
 def test_a_small_sample_is_never_enlarged(client: TestClient) -> None:
     run = new_run()
-    answer = client.get(f"/sample/{live.key_of(run)}/{add_sample(run, size_px=128)}?w=1000")
+    answer = client.get(f"/sample/{run_list.key_of(run)}/{add_sample(run, size_px=128)}?w=1000")
     assert Image.open(io.BytesIO(answer.content)).size == (128, 128)
 
 
@@ -127,7 +130,7 @@ def test_a_broken_sample_is_not_found(client: TestClient) -> None:
     run = new_run()
     name = add_sample(run)
     (run.samples / name).write_bytes(b"no picture")
-    assert client.get(f"/sample/{live.key_of(run)}/{name}?w=96").status_code == 404
+    assert client.get(f"/sample/{run_list.key_of(run)}/{name}?w=96").status_code == 404
 
 
 def test_a_sample_that_is_removed_before_it_is_sent_is_not_found(tmp_path: pathlib.Path) -> None:
@@ -138,10 +141,10 @@ def test_weights_are_downloads_and_the_log_is_plain_text(client: TestClient) -> 
     run = new_run("桜")
     run.weights_file("桜").write_bytes(b"weights")
     run.log.write_text("<script>alert(1)</script>\n", encoding="utf-8")
-    answer = client.get(f"/weights/{live.key_of(run)}/桜.safetensors")
+    answer = client.get(f"/weights/{run_list.key_of(run)}/桜.safetensors")
     assert answer.content == b"weights"
     assert answer.headers["content-disposition"].startswith("attachment")
-    log = client.get(f"/log/{live.key_of(run)}")
+    log = client.get(f"/log/{run_list.key_of(run)}")
     assert log.headers["content-type"].startswith("text/plain")
     assert log.headers["x-content-type-options"] == "nosniff"
     assert log.text == "<script>alert(1)</script>"
@@ -172,7 +175,7 @@ def test_nothing_but_the_files_of_a_run_can_be_had(client: TestClient, file: str
     if os.name != "nt":
         (run.samples / "outside.png").symlink_to(tmp_path / "secret.png")
     for route in ("sample", "weights"):
-        answer = client.get(f"/{route}/{live.key_of(run)}/{file}")
+        answer = client.get(f"/{route}/{run_list.key_of(run)}/{file}")
         assert answer.status_code in (404, 405), answer.text
         assert b"secret" not in answer.content
 
@@ -193,7 +196,7 @@ def test_islands_give_their_modules_and_nothing_else(client: TestClient) -> None
 
 def test_stop_leaves_a_request_and_a_run_that_is_gone_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     run = new_run()
-    assert run_tab.stop({"run": live.key_of(run)}) == ""
+    assert run_tab.stop({"run": run_list.key_of(run)}) == ""
     assert folder.take_request(run, "stop")
     wrong: tuple[Any, ...] = ({"run": "nothing"}, {}, {"run": ["x"]}, "text", None)
     for asked in wrong:
@@ -204,7 +207,7 @@ def test_stop_leaves_a_request_and_a_run_that_is_gone_is_said_to_be(monkeypatch:
 @pytest.mark.parametrize("what", ["stop_after_epoch", "pause", "save", "sample"])
 def test_what_a_button_asks_for_lies_in_the_run_folder(what: str) -> None:
     run = new_run()
-    asked = {"run": live.key_of(run)}
+    asked = {"run": run_list.key_of(run)}
     assert getattr(run_tab, what)(asked) == ""
     assert folder.asked(run) == {what}
     shutil.rmtree(run.requests)
@@ -216,14 +219,14 @@ def test_a_paused_run_is_let_go_on_by_resume() -> None:
     run = new_run()
     with folder.held(run):
         folder.request(run, "pause")
-        assert run_tab.resume({"run": live.key_of(run)}) == ""
+        assert run_tab.resume({"run": run_list.key_of(run)}) == ""
         assert not folder.is_paused(run)
 
 
 def test_a_run_under_way_is_not_resumed() -> None:
     run = new_run()
     with folder.held(run):
-        assert "under way" in run_tab.resume({"run": live.key_of(run)})
+        assert "under way" in run_tab.resume({"run": run_list.key_of(run)})
 
 
 def test_of_hundreds_of_runs_that_lie_still_no_events_are_read_again(
@@ -241,14 +244,36 @@ def test_of_hundreds_of_runs_that_lie_still_no_events_are_read_again(
     assert len([run for run in listed(client) if run not in before]) == 1
 
 
+def test_of_runs_that_lie_still_only_a_change_is_told(client: TestClient) -> None:
+    ended = new_run("ended")
+    events.EventLog(ended.events).write(events.Finished(step=9, file="", grid="", training_s=1.0))
+    ended.lock.touch()
+    whole = client.get("/runs").json()
+    assert whole["whole"]
+    assert [run["still"] for run in whole["runs"]] == [True]
+    new_run("waiting")
+    later = client.get("/runs", params={"known": whole["version"]}).json()
+    assert not later["whole"]
+    assert later["version"] == whole["version"]
+    assert [(run["name"], run["still"]) for run in later["runs"]] == [("waiting", False)]
+    with folder.held(ended):
+        begun_anew = client.get("/runs", params={"known": whole["version"]}).json()
+    assert begun_anew["whole"]
+    assert {run["name"] for run in begun_anew["runs"]} == {"ended", "waiting"}
+    shutil.rmtree(ended.path)
+    gone = client.get("/runs", params={"known": whole["version"]}).json()
+    assert gone["whole"]
+    assert [run["name"] for run in gone["runs"]] == ["waiting"]
+
+
 def test_one_run_among_hundreds_is_found_without_looking_into_the_others(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [new_run(f"run {number}") for number in range(30)][20]
-    looked: list[RunFolder] = []
-    monkeypatch.setattr(live.watch, "is_alive", lambda run: bool(looked.append(run)))
-    assert client.get(f"/live/{live.key_of(wanted)}").json()["run"]["name"] == wanted.name
-    assert looked == [wanted]
+    looked: list[str] = []
+    monkeypatch.setattr(live.watch, "is_locked", lambda path: bool(looked.append(path)))
+    assert client.get(f"/live/{run_list.key_of(wanted)}").json()["run"]["name"] == wanted.name
+    assert looked == [str(wanted.lock)]
 
 
 def test_polling_keeps_nothing(client: TestClient) -> None:
@@ -263,8 +288,8 @@ def test_polling_keeps_nothing(client: TestClient) -> None:
         for number in range(times):
             log.write(events.Saved(file="x", epoch=1, step=number, size_bytes=1, verified=True, **NO_ERROR))
             client.get("/runs")
-            since = client.get(f"/live/{live.key_of(living)}?since={since}").json()["next"]
-            client.get(f"/samples/{live.key_of(living)}")
+            since = client.get(f"/live/{run_list.key_of(living)}?since={since}").json()["next"]
+            client.get(f"/samples/{run_list.key_of(living)}")
 
     poll(20)
     gc.collect()

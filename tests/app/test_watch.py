@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import pathlib
 import time
 from collections.abc import Iterable
@@ -175,7 +176,7 @@ def test_steps_done_again_after_a_resume_replace_the_former_ones(run: RunFolder)
     write(run, started(), *[step(number, 100.0 + number, 1.0) for number in range(1, 9)])
     offset = watch.updates(run, 0)["next"]
     write(run, started(5), *[step(number, 200.0 + number, 2.0) for number in range(6, 8)])
-    assert [row[:2] for row in watch.updates(run, 0)["rows"]] == [[n, 1.0] for n in range(1, 6)] + [[6, 2.0], [7, 2.0]]
+    assert [row[:2] for row in watch.updates(run, 0)["rows"]] == [*((n, 1.0) for n in range(1, 6)), (6, 2.0), (7, 2.0)]
     later = watch.updates(run, offset)
     assert later["back_to"] == 6
     assert [row[0] for row in later["rows"]] == [6, 7]
@@ -236,8 +237,20 @@ def test_the_sample_table_has_the_base_row_first_and_gaps_where_pictures_are_mis
     assert [row["epoch"] for row in table["rows"]] == [0, 1, 2]
     assert table["rows"][1]["cells"][1] is None
     assert table["rows"][2]["cells"][0]["file"] == "robot_e0002_p01_s42.png"
-    write(run, sample(run, 3, 1))
-    assert watch.sample_table(run)["version"] != table["version"]
+
+
+def test_the_version_of_the_sample_table_changes_with_every_sample_told_of_and_every_picture(run: RunFolder) -> None:
+    told = sample(run, 1, 1)
+    versions = [watch.sample_version(run)]
+    write(run, told)
+    versions.append(watch.sample_version(run))
+    write(run, step(11, 100.0))
+    assert watch.sample_version(run) == versions[-1]
+    write(run, told.model_copy(update={"time": told.time + 1.0}))
+    versions.append(watch.sample_version(run))
+    os.utime(run.samples, (1.0, 1.0))
+    versions.append(watch.sample_version(run))
+    assert len(set(versions)) == len(versions)
 
 
 def test_samples_made_within_an_epoch_stand_between_its_ends(run: RunFolder) -> None:

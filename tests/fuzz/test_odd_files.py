@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app import browse, captions, live, thumbs, watch
+from app import browse, captions, live, run_list, thumbs, watch
 from tests.fuzz.test_pages import home as home
 from tests.fuzz.trials import said
 from trainer.dataset.pictures import BrokenPicture, size_px
@@ -134,14 +134,14 @@ def test_a_run_full_of_what_is_no_file_is_still_shown(home: pathlib.Path, make: 
     with contextlib.suppress(OSError):
         events.read(run.events)
     assert isinstance(watch.log_tail(run, 20), str)
-    client, key = TestClient(_served()), live.key_of(run)
+    client, key = TestClient(_served()), run_list.key_of(run)
     assert client.get(f"/sample/{key}/b.png").status_code == 404
     assert client.get(f"/weights/{key}/b.safetensors").status_code == 404
     run.job.unlink()
     make(run.job)
     with pytest.raises((OSError, Invalid)):
         read_job(run)
-    assert live.find(live.key_of(run)) is None
+    assert run_list.find(run_list.key_of(run)) is None
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -159,7 +159,7 @@ def test_a_sample_or_file_of_weights_never_leads_out_of_its_folder(home: pathlib
     (run.weights / "link.safetensors").symlink_to(secret)
     (run.samples / "up.png").symlink_to("../job.json")
     client = TestClient(_served())
-    key = live.key_of(run)
+    key = run_list.key_of(run)
     for name in ("link.png", "up.png", "inner/sécret.png", "inner", "A.PNG", "a.png\u200b", "ａ.png", "..%2fjob.json"):
         assert client.get(f"/sample/{key}/{name}").status_code == 404, name
     assert client.get(f"/weights/{key}/link.safetensors").status_code == 404

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from hypothesis import strategies as st
 from PIL import Image
 
-from app import browse, live, places, queueing, shelf, thumbs, tool_form, tool_results
+from app import browse, live, places, queueing, run_list, shelf, thumbs, tool_form, tool_results
 from app.tabs import run as run_tab
 from tests.fuzz.mutations import HUGE, TEXTS, as_json, changed, damaged, values
 from tests.fuzz.test_events import LINES
@@ -61,7 +61,7 @@ def test_routes(trials: Trials, home: pathlib.Path) -> None:
     (home / "user" / "secret.png").write_bytes(b"secret")
     app = fastapi.FastAPI()
     client = TestClient(app)
-    key = live.key_of(RunFolder(home / "outputs" / "a"))
+    key = run_list.key_of(RunFolder(home / "outputs" / "a"))
     routers = (live.router, thumbs.router, queueing.router)
     routes = sorted({getattr(route, "path", "") for router in routers for route in router.routes})
     for router in routers:

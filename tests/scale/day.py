@@ -18,16 +18,17 @@ TOLD = 12
 def polled(gui: Gui, made: Made, limit_s: float) -> None:
     """Asks what a page asks in a day, in its proportions, for at most `limit_s`; prints the memory as it goes."""
     runs = {run["name"]: run["key"] for run in gui.json("runs")["runs"]}
-    key, table, since, known = runs[made.living.name], runs[made.long.name], 0, ""
+    key, table, since, known, version = runs[made.living.name], runs[made.long.name], 0, "", ""
     connection = http.client.HTTPConnection(urlsplit(gui.address).netloc, timeout=60)
     rounds, begun, done, told = int(DAY_S / LIST_S), time.monotonic(), 0, 0.0
     while done < rounds and time.monotonic() - begun < limit_s:
-        _ask(connection, "/runs")
+        version = _version(_ask(connection, f"/runs?known={version}")) or version
+        _ask(connection, f"/news?since={time.time() - LIST_S}")
         for _ in range(round(LIST_S / RUN_S)):
             answer = _ask(connection, f"/live/{key}?since={since}")
             since = int(answer.partition(b'"next":')[2].partition(b",")[0])
         answer = _ask(connection, f"/samples/{table}?known={known}")
-        known = answer.partition(b'"version":"')[2].partition(b'"')[0].decode() or known
+        known = _version(answer) or known
         done += 1
         if time.monotonic() - begun >= told:
             told += limit_s / TOLD
@@ -41,6 +42,10 @@ def polled(gui: Gui, made: Made, limit_s: float) -> None:
 def _ask(connection: http.client.HTTPConnection, route: str) -> bytes:
     connection.request("GET", route)
     return connection.getresponse().read()
+
+
+def _version(answer: bytes) -> str:
+    return answer.partition(b'"version":"')[2].partition(b'"')[0].decode()
 
 
 def reloaded(gui: Gui, page: Page, times: int) -> None:

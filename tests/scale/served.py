@@ -76,9 +76,12 @@ def routes(gui: Gui, made: Made) -> Mapping[str, tuple[float, float, float, int]
     while end["more"]:
         end = gui.json(f"live/{living}?since={end['next']}")
     known = gui.json(f"samples/{long}")["table"]["version"]
+    version = gui.json("runs").get("version", "")
     sample = f"{made.long.name}_e0001_p01_s42.png"
     asked = {
         "runs": "runs",
+        "runs, known": f"runs?known={version}",
+        "news": f"news?since={time.time()}",
         "live, nothing new": f"live/{living}?since={end['next']}",
         "live, the first 5,000 steps": f"live/{long}?since=0",
         "samples, 2,000 of them": f"samples/{long}",

@@ -272,7 +272,7 @@ def locked(path: pathlib.Path, patience_s: float) -> Iterator[None]:
     `patience_s`."""
     until = time.monotonic() + patience_s
     with path.open("a+b") as stream:
-        while not _try_lock(stream):
+        while not _try_lock(stream.fileno()):
             if time.monotonic() >= until:
                 raise Busy(path.parent.name)
             time.sleep(0.02)
@@ -284,23 +284,27 @@ def is_alive(run: RunFolder) -> bool:
     return is_locked(run.lock)
 
 
-def is_locked(path: pathlib.Path) -> bool:
+def is_locked(path: str | os.PathLike[str]) -> bool:
     """Whether a process holds the lock file `path`."""
     try:
-        with open_file(path) as stream:
-            return not _try_lock(stream)
+        # Asked of hundreds of runs every other second: without a stream, which takes three times as long.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            return not _try_lock(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError:  # no lock, or one on a drive or of a user where this program may not look
         return False
 
 
-def _try_lock(stream: IO[Any]) -> bool:
+def _try_lock(descriptor: int) -> bool:
     """Whether nobody else has it. Raises OSError on a drive that knows no locks."""
     try:
         if os.name == "nt":
-            stream.seek(0)
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
         else:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _LOCK_TAKEN:
             raise
