@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from app.words import say
-from trainer.run.process import HUB_HELD_BACK, NO_TELEMETRY
 
 PORT = 7860
 PASSWORD = "LORA_ATELIER_PASSWORD"
@@ -26,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(say("cli.exit_alone"))
     if options.password_file and not options.listen:
         parser().error(say("cli.password_alone"))
-    set_environment(options)
     password = given_password(options.password_file) if options.listen else ""
     try:
+        set_environment(options)
         quickstart = importlib.import_module("app.quickstart")
         under_way = quickstart.start() if options.quickstart else None
         # Only now, since gradio reads the environment when it is imported; and --help need not wait for it.
@@ -92,10 +91,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def set_environment(options: argparse.Namespace) -> None:
-    """Tells the rest of the program its folders, and gradio to ask nobody outside of this machine for anything."""
-    os.environ.update({**NO_TELEMETRY, "GRADIO_ANALYTICS_ENABLED": "False"})
+    """Tells the rest of the program its folders, and gradio to ask nobody outside of this machine for anything.
+
+    Raises ImportError.
+    """
+    process = importlib.import_module("trainer.run.process")
+    os.environ.update({**process.NO_TELEMETRY, "GRADIO_ANALYTICS_ENABLED": "False"})
     if "HF_HUB_OFFLINE" not in os.environ:
-        os.environ.update({"HF_HUB_OFFLINE": "1", HUB_HELD_BACK: "1"})
+        os.environ.update({"HF_HUB_OFFLINE": "1", process.HUB_HELD_BACK: "1"})
     for name, folder in (("LORA_ATELIER_OUTPUTS", options.outputs), ("LORA_ATELIER_HOME", options.home)):
         if folder is not None:
             os.environ[name] = str(folder.expanduser().absolute())

@@ -22,6 +22,7 @@ from app.cookies import cookie, named
 from app.words import say
 
 ENTRANCE, EXIT = "/enter", "/leave"
+LEFT = "left"
 FREE_TRIES = 3
 LONGEST_WAIT_S = 300.0
 LONGEST_PAUSE_S = 5.0
@@ -125,13 +126,15 @@ class Door:
             return PlainTextResponse(say("door.closed"), 401)
         if request.method == "POST":
             return await self._try(request, await _typed(request))
-        return _page(inside=self._is_session(request.headers))
+        inside = self._is_session(request.headers)
+        about = "door.inside" if inside else "door.left" if LEFT in request.query_params else "door.about"
+        return _page(about=about, inside=inside)
 
     def _let_out(self, request: Request) -> Response:
         """Forgets who asks, so that a copy of the cookie is worth nothing either."""
         name = named(request.headers, "session")
         self._inside.pop(_ticket(request.headers), None)
-        answer = RedirectResponse(ENTRANCE, 303)
+        answer = RedirectResponse(f"{ENTRANCE}?{LEFT}", 303)
         answer.delete_cookie(name, httponly=True, samesite="lax")
         return answer
 
@@ -178,6 +181,12 @@ def _hashed(ticket: str) -> str:
     return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def way_out() -> str:
+    """What stands above the page itself: that it is shared, and the button that logs out."""
+    shared, log_out = html.escape(say("door.shared")), html.escape(say("door.log_out"))
+    return f'<form method="post" action="{EXIT}"><span>{shared}</span><button type="submit">{log_out}</button></form>'
+
+
 async def _typed(request: Request) -> str:
     """What was entered; "" where the form is not one of ours."""
     if int(request.headers.get("content-length", "0")) > MAX_FORM_BYTES:
@@ -190,18 +199,27 @@ async def _typed(request: Request) -> str:
 
 
 def _page(
-    problem: str = "", status: int = 200, headers: dict[str, str] | None = None, *, inside: bool = False
+    problem: str = "",
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    *,
+    about: str = "door.about",
+    inside: bool = False,
 ) -> Response:
+    """The entrance, or, to who is `inside`, the way on and the way out; `about` is the key of what it says."""
     folder = pathlib.Path(__file__).parent
     template = string.Template((folder / "door.html").read_text(encoding="utf-8"))
     words = {
         "title": say("app.title"),
-        "about": say("door.about"),
+        "about": say(about),
+        "problem": problem,
         "password": say("door.password"),
         "enter": say("door.enter"),
-        "problem": problem,
+        "open": say("door.open"),
         "leave": say("door.leave"),
-        "hidden": "" if inside else "hidden",
+        "outside": "hidden" if inside else "",
+        "inside": "" if inside else "hidden",
+        "focus": "" if inside else "autofocus",
     }
     page = template.substitute({name: html.escape(text) for name, text in words.items()})
     return HTMLResponse(page, status, {"Cache-Control": "no-store", **(headers or {})})

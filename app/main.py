@@ -16,7 +16,7 @@ import fastapi
 import gradio as gr
 
 from app import bar, browse, guard, jobs, live, mishaps, news, places, queue_bar, queueing, shelf, theme, thumbs
-from app.door import Door
+from app.door import Door, way_out
 from app.forms import Form
 from app.islands import island
 from app.tabs import compare, dataset, model, run, samples, tools, training
@@ -56,7 +56,7 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
     app.include_router(queueing.router)
     gr.mount_gradio_app(
         app,
-        build(form),
+        build(form, shared=door is not None),
         path="/",
         server_name="127.0.0.1",
         max_file_size=LARGEST_UPLOAD,
@@ -70,9 +70,11 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
     return app
 
 
-def build(form: Form) -> gr.Blocks:
-    """The page, with a widget for each setting in `form`."""
+def build(form: Form, *, shared: bool = False) -> gr.Blocks:
+    """The page, with a widget for each setting in `form`, and with a way to log out where it is `shared`."""
     with gr.Blocks(title=say("app.title"), analytics_enabled=False) as page:
+        if shared:
+            gr.HTML(way_out(), elem_id="way-out", apply_default_css=False)
         top = bar.build()
         editing = queue_bar.build()
         island("news", None)

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from app import __main__ as program
 from app import door, guard, server
+from app.words import say
 
 PASSWORD = "桜の木の下で"
 OWN = "http://192.168.0.7:7860"
@@ -106,14 +107,16 @@ def test_a_made_up_session_does_not_let_in(client: TestClient) -> None:
 
 
 def test_who_leaves_is_out_also_with_a_copy_of_the_cookie(client: TestClient) -> None:
-    assert "hidden>" in client.get(door.ENTRANCE).text
+    assert 'action="/leave" hidden>' in client.get(door.ENTRANCE).text
     enter(client, PASSWORD)
     copied = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
-    assert 'action="/leave" >' in client.get(door.ENTRANCE).text
+    assert 'action="/enter" hidden>' in (inside := client.get(door.ENTRANCE).text)
+    assert 'action="/leave" >' in inside
     assert client.get(door.EXIT, headers={"Accept": "text/html"}).status_code == 303
     assert client.get("/").json() == "secret", "to look is not to leave"
     answer = client.post(door.EXIT, headers={"Origin": OWN})
-    assert (answer.status_code, answer.headers["location"]) == (303, door.ENTRANCE)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{door.ENTRANCE}?{door.LEFT}")
+    assert say("door.left") in client.get(answer.headers["location"]).text
     assert client.get("/").status_code == 401
     assert client.get("/", headers=copied).status_code == 401
 
