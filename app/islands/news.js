@@ -61,7 +61,8 @@ import(new URL("islands/page.js", document.baseURI)).then(({ ask, copied, count,
   }
 
   function command() {
-    return `python -m app${location.port === "7860" ? "" : ` --port ${location.port}`}`;
+    const shared = document.getElementById("way-out") ? " --listen" : "";
+    return `./gui.sh${shared}${location.port === "7860" ? "" : ` --port ${location.port}`}`;
   }
 
   /** Shows an error of the program that serves the page. */
