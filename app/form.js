@@ -10,6 +10,7 @@ window.atelier = (() => {
   let timer = 0;
   let entry = "";
   let wanted = "";
+  let before = null;
 
   const same = (one, other) => String(one ?? "") === String(other ?? "");
   const byPath = values => Object.fromEntries(facts.paths.map((path, i) => [path, values[i]]));
@@ -105,7 +106,7 @@ window.atelier = (() => {
     if (order.do === "saved") closing("saving");
     if (order.do === "loaded") closing("pasting");
     if (order.row) opening(order.row, "#put-back");
-    if (order.do === "put_back") closing("editing");
+    if (order.do === "put_back") leaveEntry();
     if (order.do === "download") download(order.name, order.text);
     if (order.do === "started") {
       try { sessionStorage.setItem("atelier.run", order.run); } catch { /* only a convenience */ }
@@ -150,11 +151,27 @@ window.atelier = (() => {
 
   /* A row under the bar that is only there while it is needed. */
   function opening(row, focused) {
-    for (const other of ["saving", "pasting", "editing"]) document.body.classList.toggle(other, other === row);
+    // What is being changed in the queue stays so, whatever else is opened.
+    for (const other of ["saving", "pasting"]) document.body.classList.toggle(other, other === row);
+    document.body.classList.add(row);
     document.querySelector(focused)?.focus();
   }
 
   function closing(row) { document.body.classList.remove(row); }
+
+  /* An entry of the queue comes into the form; what was there comes back when that is done. */
+  function editEntry(id) {
+    if (!document.body.classList.contains("editing")) before = {preset: facts.preset, base, values: last};
+    entry = id;
+    press("begin-editing");
+    window.scrollTo({top: 0});
+  }
+
+  function leaveEntry() {
+    closing("editing");
+    store(before);
+    press("bring-back");
+  }
 
   /* ---- moving about ---- */
 
@@ -251,16 +268,11 @@ window.atelier = (() => {
   document.addEventListener("input", event => event.target.matches?.("input.find") && search(event.target));
 
   return {
-    opened, edited, changed, doctor, obey, opening, closing, openRun, showRun,
-    /* An entry of the queue comes into the form. */
-    editEntry(id) {
-      entry = id;
-      press("begin-editing");
-      window.scrollTo({top: 0});
-    },
+    opened, edited, changed, doctor, obey, opening, closing, openRun, showRun, editEntry, leaveEntry,
     entryToEdit: () => entry,
     wanted: () => [wanted],
     draft: () => [JSON.stringify(stored())],
+    before: () => [JSON.stringify(before)],
     type,
     browse: (path, kind) => window.dispatchEvent(new CustomEvent("atelier:browse", {detail: {id: idOf(path), kind}})),
   };

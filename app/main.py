@@ -104,19 +104,24 @@ def build(form: Form, *, shared: bool = False) -> gr.Blocks:
 
 
 def _connect_draft(page: gr.Blocks, form: Form, top: bar.Bar) -> None:
-    """Fields keep what was typed when the page is loaded again; form.js marks what differs from the preset."""
+    """Fields keep what was typed when the page is loaded again, or an entry of the queue was in them meanwhile.
+
+    form.js marks what differs from the preset.
+    """
     draft = gr.Textbox(visible=False)
     edited = gr.Button(elem_id="edited", elem_classes="gone")
     edited.click(None, form.inputs(), None, js="(...values) => atelier.edited(...values)")
-    page.load(
-        functools.partial(bar.restore, form),
-        draft,
-        [*form.inputs(), top.chooser, top.purpose],
-        js="() => atelier.draft()",
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    ).then(None, form.inputs(), None, js="(...values) => atelier.opened(...values)")
+    brought_back = gr.Button(elem_id="bring-back", elem_classes="gone")
+    for event, kept in ((page.load, "draft"), (brought_back.click, "before")):
+        event(
+            functools.partial(bar.restore, form),
+            draft,
+            [*form.inputs(), top.chooser, top.purpose],
+            js=f"() => atelier.{kept}()",
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        ).then(None, form.inputs(), None, js="(...values) => atelier.opened(...values)")
 
 
 def _head(form: Form) -> str:

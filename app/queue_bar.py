@@ -60,7 +60,7 @@ def connect(editing: Editing, top: Bar, form: Form, tabs: Any) -> None:
         [tabs],
         validator=lambda *given: [*bar.validate(form, *given[:-1]), gr.validate(True, "")],
     )
-    editing.leave.click(None, None, None, js="() => atelier.closing('editing')")
+    editing.leave.click(None, None, None, js="() => atelier.leaveEntry()")
 
 
 def _add(form: Form, *given: Any) -> list[Any]:

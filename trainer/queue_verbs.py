@@ -64,10 +64,10 @@ def _list(options: argparse.Namespace) -> Iterator[str]:
     number = 0
     found, unreadable = queue.everything()
     for entry in found:
-        number += entry.state != "finished"
+        number += entry.state == "waiting"
         yield say(
             "queue_line",
-            number=number if entry.state != "finished" else "–",
+            number=number if entry.state == "waiting" else "–",
             id=entry.id,
             state=say(f"queue_state_{_state(entry)}"),
             name=entry.name,

@@ -4,7 +4,6 @@ const part = (name) => import(new URL(`islands/${name}.js`, document.baseURI));
 part("page").then((page) => {
   const BUSY_MS = 1500;
   const CALM_MS = 4000;
-  const SURE_MS = 4000;
   const { make, write } = page;
   const say = page.speaker(props.words);
   const box = element.querySelector(".queue");
@@ -39,16 +38,18 @@ part("page").then((page) => {
     const list = find("ol");
     if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null);
     item.className = entry.state;
-    item.draggable = entry.state !== "running";
+    const waiting = waits();
+    item.draggable = waiting.includes(entry);
     write(name, entry.name);
     name.title = entry.name;
     name.disabled = !entry.run;
     write(about, told(entry));
     const ended = ["failed", "stopped"].includes(entry.state);
     buttons.again.hidden = !ended;
-    for (const what of ["up", "down", "edit", "remove"]) buttons[what].hidden = entry.state === "running";
-    buttons.up.disabled = place === 0;
-    buttons.down.disabled = place === shown.entries.length - 1;
+    for (const what of ["edit", "remove"]) buttons[what].hidden = entry.state === "running";
+    for (const what of ["up", "down"]) buttons[what].hidden = !waiting.includes(entry);
+    buttons.up.disabled = entry === waiting[0];
+    buttons.down.disabled = entry === waiting.at(-1);
     for (const [what, button] of Object.entries(buttons)) label(button, say(what, { name: entry.name }));
   }
 
@@ -71,23 +72,31 @@ part("page").then((page) => {
 
   /* ---- what can be done ---- */
 
+  /** Only what waits has a place that can be changed. */
+  const waits = () => shown.entries.filter((one) => one.state === "waiting");
+  const placeOf = (id) => waits().findIndex((one) => one.id === id) + 1;
+
   function act(what, id, button) {
-    const place = shown.entries.findIndex((one) => one.id === id);
     if (what === "edit") return window.atelier.editEntry(id);
-    if (what === "up" || what === "down") return ask("move", { id, number: place + (what === "up" ? 0 : 2) }, button);
+    if (what === "up" || what === "down") return ask("move", { id, number: placeOf(id) + (what === "up" ? -1 : 1) }, button);
     if (what === "remove" && !button.dataset.sure) return makeSure(button);
     return ask(what, { id }, button);
   }
 
-  /** What is taken out cannot be brought back, so it is asked for twice. */
+  /** What is taken out cannot be brought back, so it is asked for twice, until something else is touched. */
   function makeSure(button) {
     button.dataset.sure = "1";
     button.textContent = say("sure");
     button.setAttribute("aria-label", say("sure"));
-    setTimeout(() => {
+    const asked = new AbortController();
+    const calm = (event) => {
+      if (event.type === "pointerdown" && event.composedPath().includes(button)) return;
+      asked.abort();
       delete button.dataset.sure;
       button.textContent = "×";
-    }, SURE_MS);
+    };
+    document.addEventListener("pointerdown", calm, asked);
+    button.addEventListener("blur", calm, asked);
   }
 
   async function ask(what, asked, button) {
@@ -109,7 +118,9 @@ part("page").then((page) => {
     const id = event.dataTransfer.getData("atelier/entry");
     if (!id || id === onto) return;
     event.preventDefault();
-    ask("move", { id, number: shown.entries.findIndex((one) => one.id === onto) + 1 });
+    // On what runs, or has ended, is before, or behind, all that wait.
+    const before = shown.entries.find((one) => one.id === onto)?.state === "running";
+    ask("move", { id, number: placeOf(onto) || (before ? 1 : waits().length) });
   }
 
   /* ---- all of it ---- */

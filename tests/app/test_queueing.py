@@ -34,10 +34,10 @@ def test_all_that_is_not_finished_is_shown_in_order_with_its_sentence() -> None:
         queue.write(two.but(state="failed", reason="It broke.", advice="Mend it."))
     shown = queueing.shown()["entries"]
     assert [(row["id"], row["name"], row["state"]) for row in shown] == [
-        (two.id, "two", "failed"),
         (three.id, "three", "waiting"),
+        (two.id, "two", "failed"),
     ]
-    assert (shown[0]["reason"], shown[0]["advice"]) == ("It broke.", "Mend it.")
+    assert (shown[1]["reason"], shown[1]["advice"]) == ("It broke.", "Mend it.")
 
 
 def test_what_the_queue_waits_for_is_named(tmp_path: pathlib.Path) -> None:

@@ -26,6 +26,8 @@ from trainer.run.home import home, is_path, resolve_outputs
 from trainer.run.paths import with_whole_paths
 
 State = Literal["waiting", "running", "finished", "failed", "stopped"]
+LISTED: tuple[State, ...] = ("finished", "running", "waiting")
+"""In which order they are shown; all that has ended in another way comes last, where it is in nobody's way."""
 
 PATIENCE_S = 10.0
 """A change takes milliseconds; who waits so long for the lock waits for something that is stuck."""
@@ -82,12 +84,12 @@ def place() -> pathlib.Path:
 
 
 def everything() -> tuple[list[Entry], list[str]]:
-    """Every entry: the finished ones in the order of their end, then all others in the order of their turns.
+    """Every entry: the finished ones in the order of their end, then what runs, what waits, and what has ended badly.
 
     And the names of the files that are none: damaged, of a newer version, or foreign.
     """
     read = [(path, _read(path)) for path in _files()]
-    found = sorted((entry for _, entry in read if entry), key=_turn)
+    found = sorted((entry for _, entry in read if entry), key=_listed)
     return found, [path.name for path, entry in read if entry is None and path.exists()]
 
 
@@ -96,9 +98,9 @@ def entries() -> list[Entry]:
     return everything()[0]
 
 
-def _turn(entry: Entry) -> tuple[bool, float, str]:
-    is_done = entry.state == "finished"
-    return not is_done, entry.ended_at if is_done else entry.position, entry.id
+def _listed(entry: Entry) -> tuple[int, float, str]:
+    group = LISTED.index(entry.state) if entry.state in LISTED else len(LISTED)
+    return group, entry.ended_at if entry.state == "finished" else entry.position, entry.id
 
 
 def _files() -> list[pathlib.Path]:
@@ -177,20 +179,23 @@ def add(job: Job) -> Entry:
 
 
 def duplicate(entry_id: str) -> Entry:
-    """Puts the same job once more, right behind. Raises Refused and OSError."""
+    """Puts the same job once more, right behind; of what has ended, at the end. Raises Refused and OSError."""
     with changing():
         entry, order = find(entry_id), _order()
-        behind = next((at + 1 for at, one in enumerate(order) if one.id == entry.id), len(order))
+        lives = entry.state in ("waiting", "running")
+        behind = next((at + 1 for at, one in enumerate(order) if lives and one.id == entry.id), len(order))
         return write(Entry(id=_new_id(), job=entry.job, position=_position(behind), added_at=time.time()))
 
 
 def move(entry_id: str, number: int) -> Entry:
-    """Makes it the `number`-th, counted from 1, of those that are not finished. Raises Refused and OSError."""
+    """Makes it the `number`-th, counted from 1, of those that wait. Raises Refused and OSError."""
     with changing():
         entry = find(entry_id)
-        if entry.state == "finished":
-            raise Refused("queue_finished", name=entry.name)
-        behind = min(max(number - 1, 0), len(_order()) - 1)
+        if entry.state != "waiting":
+            raise Refused("queue_waits_not", name=entry.name)
+        order = [one for one in _order() if one.id != entry.id]
+        waiting = [at for at, one in enumerate(order) if one.state == "waiting"]
+        behind = [*waiting, len(order)][min(max(number - 1, 0), len(waiting))]
         position = _position(behind, entry.id)
         return write(find(entry.id).but(position=position))
 
@@ -279,7 +284,9 @@ def written(entry: Entry) -> int:
 
 
 def _order() -> list[Entry]:
-    return [entry for entry in entries() if entry.state != "finished"]
+    """All that is not finished by its position, which is that of its turn once it waits again."""
+    found = (entry for entry in entries() if entry.state != "finished")
+    return sorted(found, key=lambda entry: (entry.position, entry.id))
 
 
 def _new_id() -> str:

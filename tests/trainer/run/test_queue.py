@@ -113,6 +113,10 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(places: pathlib.Path) -> N
         queue.edit(entry.id, entry.job)
     with folder.held(run), pytest.raises(Refused, match="stop it first"):
         queue.remove(entry.id)
+    for state in ("running", "failed", "stopped"):
+        change(entry, state=state, run=str(run.path))
+        with pytest.raises(Refused, match="does not wait"):
+            queue.move(entry.id, 1)
     change(entry, state="finished")
     for act in (lambda: queue.move(entry.id, 1), lambda: queue.edit(entry.id, entry.job)):
         with pytest.raises(Refused, match="duplicate it"):
@@ -145,6 +149,19 @@ def test_finished_ones_come_first_in_the_order_of_their_end() -> None:
     change(two, state="finished", ended_at=1.0)
     change(one, state="finished", ended_at=2.0)
     assert names() == ["b", "a", "c"]
+
+
+def test_what_runs_stands_before_what_waits_and_what_failed_behind_wherever_they_are_moved() -> None:
+    failed, running, *waiting = (queue.add(job(name)) for name in "frabc")
+    change(failed, state="failed")
+    change(running, state="running", run="/nowhere/r")
+    assert names() == ["r", "a", "b", "c", "f"]
+    for which, number, expected in ((2, 1, "cab"), (0, 2, "cab"), (2, 3, "abc"), (0, 99, "bca"), (0, -1, "abc")):
+        queue.move(waiting[which].id, number)
+        assert "".join(names()) == f"r{expected}f"
+    assert queue.duplicate(failed.id).position > queue.find(waiting[2].id).position
+    queue.again(failed.id)
+    assert "".join(names()) == "rfabcf"
 
 
 def test_a_held_queue_has_no_work_but_what_runs(places: pathlib.Path) -> None:
