@@ -9,6 +9,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
@@ -37,6 +38,8 @@ from trainer.run.process import BEGUN
 from trainer.run.room import disk_trouble
 
 Show = Callable[[events.Event], None]
+_LAST_WORD_S = 60.0
+"""So long the first process may take to save what was learned and to say what has happened."""
 _PACKAGES = (
     "torch",
     "diffusers",
@@ -160,8 +163,15 @@ def _carry_out_beside(job: Job, run: RunFolder) -> int:
     def ended() -> bool:
         return any(event["kind"] in ("stopped", "failed") for event in events.read(run.events, begun)[0])
 
-    if _fetched(job, lambda event: None, ended):
-        importlib.import_module("trainer.engine.loop").train(job, run, lambda event: None)
+    try:
+        if _fetched(job, lambda event: None, ended):
+            importlib.import_module("trainer.engine.loop").train(job, run, lambda event: None)
+    except Trouble:
+        # The first process has met with it too. As soon as one ends, what has started them ends all others.
+        until = time.monotonic() + _LAST_WORD_S
+        while not ended() and time.monotonic() < until:
+            time.sleep(0.2)
+        return 1
     return 0
 
 

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from tests.trainer import tiny
 from trainer.__main__ import main
+from trainer.carry_out import new_run
+from trainer.check import read_job_file
 from trainer.job import presets
 from trainer.job.presets import PRESETS
 from trainer.run import events, folder
@@ -223,10 +225,30 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batches(
     """The mean over processes is that over accumulated batches, up to the order of one addition."""
     skip = ("--set", "model.clip_skip=2")  # which leaves a layer without any gradient
     assert call("run", job_file, *skip, "--set", "training.gradient_accumulation=2").returncode == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "trainer"]
-    together = subprocess.run([*launch, "run", job_file, *skip], cwd=ROOT, capture_output=True, text=True, check=False)
+    together = in_two_processes("trainer", "run", job_file, *skip)
     assert together.returncode == 0, together.stderr
     runs = [RunFolder(tmp_path / "out" / name) for name in ("tiny", "tiny-2")]
     one, two = (load_file(run.weights / "tiny.safetensors") for run in runs)
     assert len(happened(runs[1], "step")) == 6
     assert all(bool((one[name] - two[name]).abs().max() < 1e-5) for name in one)
+    curves = [[event["loss"] for event in happened(run, "step")] for run in runs]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+def test_what_is_not_finite_in_one_of_two_processes_is_named_and_ends_both(
+    tmp_path: pathlib.Path, job_file: pathlib.Path
+) -> None:
+    run = new_run(read_job_file(job_file, []))
+    together = in_two_processes("tests.trainer.engine.poisoned", run.path)
+    assert together.returncode == 1, together.stderr
+    (failed,) = happened(run, "failed")
+    # The first one's own loss is finite.
+    assert str(failed["reason"]).startswith("The loss became nan at step 1, because ")
+    assert happened(run, "step") == []
+
+
+def in_two_processes(*command: object) -> "subprocess.CompletedProcess[str]":
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    return subprocess.run(
+        [*launch, *map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )

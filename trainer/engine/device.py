@@ -53,11 +53,11 @@ class Device:
             norm = nn.utils.get_total_norm(parameter.grad for parameter in parameters if parameter.grad is not None)
         return None if self.accelerator.scaler else float(norm)
 
-    def anywhere(self, here: bool) -> bool:
-        """Whether it is so in any of the processes; each of them has to call this."""
+    def mean(self, here: float) -> float:
+        """The mean of what the processes have, the same in all of them; each of them has to call this."""
         if self.processes == 1:
             return here
-        return bool(self.accelerator.reduce(torch.tensor(float(here), device=self.torch), reduction="sum") > 0)
+        return float(self.accelerator.reduce(torch.tensor(here, device=self.torch), reduction="mean"))
 
     def said_by_main(self, number: int) -> int:
         """The main process's `number`, a small whole one, in all of them; each of them has to call this."""

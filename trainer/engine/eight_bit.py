@@ -34,23 +34,23 @@ def sister(optimizer: str, place: Device) -> str:
 def exchange(learner: Learner, name: str, training: Training, place: Device) -> None:
     """Gives `learner` the optimizer `name`, with the state of its own one rounded to 8 bits.
 
-    The state waits in the main memory until the old optimizer is gone.
+    The old state waits in the main memory; from there it can still be saved where memory does not suffice even for the
+    new one, which raises what torch does.
     """
-    kept = {
-        parameter: {key: value.cpu() if isinstance(value, Tensor) else value for key, value in own.items()}
-        for parameter, own in learner.optimizer.state.items()
-    }
-    groups = [{key: group[key] for key in ("params", "lr", "base_lr")} for group in learner.optimizer.param_groups]
-    learner.optimizer = None
+    old = learner.optimizer
+    for parameter, own in old.state.items():
+        old.state[parameter] = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in own.items()}
+    groups = [{key: group[key] for key in ("params", "lr", "base_lr")} for group in old.param_groups]
     place.accelerator.free_memory()
     gc.collect()
     optimizer = OPTIMIZERS[name](**training.optimizer_args).build(groups)
-    learner.optimizer = place.accelerator.prepare_optimizer(optimizer)
+    prepared = place.accelerator.prepare_optimizer(optimizer)
     for number, group in enumerate(optimizer.param_groups):
         for place_of, parameter in enumerate(group["params"]):
-            if parameter in kept:
+            if parameter in old.state:
                 optimizer.init_state(group, parameter, number, place_of)
-                _carry_over(kept[parameter], optimizer.state[parameter])
+                _carry_over(old.state[parameter], optimizer.state[parameter])
+    learner.optimizer = prepared
 
 
 @torch.no_grad()

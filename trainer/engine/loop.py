@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ from trainer.engine.metadata import About, metadata, optimizer_name
 from trainer.engine.pieces import WHOLE, SameChance, pieces, shares
 from trainer.engine.receipt import changes_nothing, largest_error
 from trainer.engine.sampling import Moment, draw_samples
-from trainer.engine.soundness import LossWatch, is_finite
+from trainer.engine.soundness import LossWatch
 from trainer.engine.thumbnail import thumbnail
 from trainer.engine.undo import undone_on_error
 from trainer.engine.wishes import waited, wishes
@@ -117,12 +118,15 @@ def one_step(session: "Session", step: int, together: Sequence[Sequence[Item]]) 
     """
     most = max(map(len, together))
     while True:
-        loss, lack = memory.attempted(lambda: gradients(session, step, together))
+        own, lack = memory.attempted(lambda: gradients(session, step, together))
         if lack:
             session.replan(step, lack, lambda plan, eight_bit: memory.safer(plan, most, eight_bit))
             continue
+        # From here on all processes see the same numbers, and so do the same.
+        loss = session.place.mean(own)
         _, lack = memory.attempted(lambda found=loss: move(session, step, together, found))
         if not lack:
+            session.watch.take(loss)
             return loss
         if session.learner.scaler:  # it has taken the scale off gradients that will be computed again
             session.learner.scaler.update(session.learner.scaler.get_scale())
@@ -216,23 +220,30 @@ class Session:
     def replan(self, step: int, lack: str, next_plan: Callable[[memory.Plan, str], memory.Plan | None]) -> None:
         """Adopts the next plan for step `step` (from 0) and says so. Raises Trouble when there is none left."""
         before = self.learner.plan
+        # They will be computed again, and trying an optimizer out, or making another one, takes memory too.
+        self.learner.optimizer.zero_grad(set_to_none=True)
+        memory.free()
         plan = next_plan(before, eight_bit.sister(before.optimizer, self.place))
         if plan is None:
             raise replanning.at_the_end(self.job, before, step, lack)
-        replanning.adopt(plan, self.learner, self.parts, self.job.training, self.place)
+        adopt = functools.partial(replanning.adopt, plan, self.learner, self.parts, self.job.training, self.place)
+        _, still = memory.attempted(adopt)
+        if still:
+            raise replanning.at_the_end(self.job, before, step, still)
         self.tell(replanning.told(self.job, before, plan, step))
 
     def check(self, step: int, together: Sequence[Sequence[Item]], loss: float, norm: float | None) -> None:
-        """Raises Trouble, in all processes, when step `step` (from 0) must not be taken; nothing has moved by then."""
-        finite = is_finite(loss, norm)
-        exploding = math.isfinite(loss) and self.watch.explodes(loss)
-        if not self.place.anywhere(not finite or exploding):
-            return
-        if finite:
+        """Raises Trouble when step `step` (from 0) must not be taken; nothing has moved by then.
+
+        Loss and norm are those of all processes together, so that each of them comes to the same verdict.
+        """
+        if not math.isfinite(loss):
+            raise culprit.culprit(self, step, together, culprit.not_finite("loss", loss), blame=True)
+        if norm is not None and not math.isfinite(norm):
+            raise culprit.culprit(self, step, together, culprit.not_finite("gradient", norm))
+        if self.watch.explodes(loss):
             what = say("loss_explodes", loss=f"{loss:.3g}", usual=f"{self.watch.usual:.3g}")
             raise culprit.too_fast(self, step, what)
-        name, value = ("gradient", norm) if math.isfinite(loss) else ("loss", loss)
-        raise culprit.culprit(self, step, together, culprit.not_finite(name, value), blame=name == "loss")
 
     @contextlib.contextmanager
     def kept_on_trouble(self, moment: Moment, losses: Sequence[float]) -> Iterator[None]:
@@ -479,7 +490,8 @@ def encode(job: Job, found: Scan, encoder: cache.Encoder, run: RunFolder, tell: 
         raise Trouble("vae_not_finite", precision=job.model.vae_precision)
     for error in broken:
         if job.dataset.broken_pictures == "refuse":
-            raise Trouble("picture_broken", reason=error, target=printable(str(error.path)))
+            key = "picture_overflows" if error.reason == say("latent_not_finite") else "picture_broken"
+            raise Trouble(key, reason=error, target=printable(str(error.path)))
         tell(events.Warned(text=str(error)))
     if not broken:
         return found, supplies

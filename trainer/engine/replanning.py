@@ -13,8 +13,10 @@ from trainer.run.events import Replanned
 
 
 def adopt(plan: Plan, learner: Learner, parts: Parts, training: Training, place: Device) -> None:
-    """Has all later steps computed by `plan`. The gradients are gone after it."""
-    learner.optimizer.zero_grad(set_to_none=True)
+    """Has all later steps computed by `plan`; no gradients are there meanwhile.
+
+    Raises what torch does when memory does not suffice, and then `learner` can still be saved, but goes no further.
+    """
     if plan.checkpointing and not learner.plan.checkpointing:
         for part in parts.components:
             checkpoint_gradients(part.module)

@@ -1,7 +1,6 @@
 """Whether a step may be taken: its loss and its gradient are finite, and its loss does not explode."""
 
 import collections
-import math
 import statistics
 
 _USUAL_OF = 100
@@ -35,13 +34,19 @@ class LossWatch:
         return statistics.median(self._losses) if self._losses else 0.0
 
     def explodes(self, loss: float) -> bool:
-        """Takes in the loss of a step that was not taken yet, and says whether it is one too many."""
-        if self._losses and loss > max(_TIMES * self.usual, self._floor):
+        """Whether the loss of a step that was not taken yet is one too many; not taken in, as it may be begun again."""
+        return self._is_high(loss) and self._above + 1 >= _IN_A_ROW
+
+    def take(self, loss: float) -> None:
+        """Takes in the loss of a step that was taken."""
+        if self._is_high(loss):
             self._above += 1
         else:
             self._above = 0
             self._losses.append(loss)
-        return self._above >= _IN_A_ROW
+
+    def _is_high(self, loss: float) -> bool:
+        return bool(self._losses) and loss > max(_TIMES * self.usual, self._floor)
 
     def overflows(self, skipped: bool) -> bool:
         """Takes in whether the loss scaler of fp16 left out a step, and says whether that is one too many.
@@ -50,8 +55,3 @@ class LossWatch:
         """
         self._skipped = self._skipped + 1 if skipped else 0
         return self._skipped >= _SKIPPED_IN_A_ROW
-
-
-def is_finite(loss: float, norm: float | None) -> bool:
-    """Whether loss and length of the gradient (None: not known) are finite."""
-    return math.isfinite(loss) and (norm is None or math.isfinite(norm))

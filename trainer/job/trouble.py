@@ -52,6 +52,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "out_of_memory_caching": Remedy("show_settings", "dataset.resolution"),
     "out_of_memory_after_all": Remedy("show_settings", "dataset.resolution"),
     "picture_broken": Remedy("show_dataset"),
+    "picture_overflows": Remedy("show_dataset"),
     "picture_not_finite": Remedy("show_settings", "model.vae_precision"),
     "rate_too_high": Remedy("resume_slower", "training.learning_rate"),
     "schedule_unknown": Remedy("show_settings", "model.base"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.trainer import tiny
@@ -51,15 +52,22 @@ def losses(seen: list[events.Event]) -> list[float]:
     return [event.loss for event in seen if isinstance(event, events.Step)]
 
 
+def taken(watch: LossWatch, loss: float) -> bool:
+    """Whether a step with this loss, which is taken then, explodes."""
+    found = watch.explodes(loss)
+    watch.take(loss)
+    return found
+
+
 def test_a_noisy_loss_does_not_explode_and_a_growing_one_does_at_the_fifth_step() -> None:
     watch, chance = LossWatch(), random.Random(0)
     noisy = [chance.lognormvariate(-2.5, 1.2) for _ in range(20_000)]
     assert max(noisy) > 3
-    assert not any(watch.explodes(loss) for loss in noisy)
-    assert [watch.explodes(2.9) for _ in range(20)] == [False] * 20
-    assert [watch.explodes(4.0 * 2**n) for n in range(5)] == [False] * 4 + [True]
+    assert not any(taken(watch, loss) for loss in noisy)
+    assert [taken(watch, 2.9) for _ in range(20)] == [False] * 20
+    assert [taken(watch, 4.0 * 2**n) for n in range(5)] == [False] * 4 + [True]
     assert watch.suspects
-    assert not watch.explodes(0.1)
+    assert not taken(watch, 0.1)
     assert not watch.suspects
 
 
@@ -91,6 +99,32 @@ def test_a_vae_that_overflows_is_told_before_the_first_step(tmp_path: pathlib.Pa
     trouble, _, seen = failed(tiny.job(tmp_path, base))
     assert trouble.key == "vae_not_finite"
     assert not any(isinstance(event, events.Started) for event in seen)
+
+
+@pytest.mark.parametrize("broken_pictures", ["refuse", "skip"])
+def test_a_vae_that_overflows_for_one_picture_names_it_and_it_alone_is_left_out_where_that_is_wanted(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, broken_pictures: str
+) -> None:
+    base = changed(tiny_model, tmp_path / "model", VAE, "encoder.conv_in.weight", 0.0)
+    tensors = load_file(base / VAE)
+    tensors["encoder.conv_in.weight"] += 1e19  # of white alone the squares are not finite then
+    save_file(tensors, base / VAE, {"format": "pt"})
+    grey = tiny.pictures(tmp_path / "data", 4) / "2_thing"
+    for number, value in enumerate([128, 127, 255, 128]):
+        Image.new("RGB", (64, 64), (value,) * 3).save(grey / f"{number}.png")
+    job = tiny.job(tmp_path, base, {"training": FEW, "dataset": {"broken_pictures": broken_pictures}})
+    if broken_pictures == "refuse":
+        trouble, _, seen = failed(job)
+        assert trouble.key == "picture_overflows"
+        assert trouble.remedy == ("show_dataset", str(grey / "2.png"))
+        assert (f"{grey / '2.png'}" in trouble.reason, losses(seen)) == (True, [])
+        assert "another VAE" in trouble.advice
+        return
+    _, seen = carried_out(job)
+    (said,) = [event.text for event in seen if isinstance(event, events.Warned)]
+    assert f"{grey / '2.png'}" in said
+    assert [event.pictures for event in seen if isinstance(event, events.Started)] == [3]
+    assert len(losses(seen)) == FEW["steps"]
 
 
 @pytest.mark.parametrize(
