@@ -8,7 +8,7 @@ enlarging, the smallest and largest side still hold wherever the picture is larg
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from trainer.job.settings import Dataset
@@ -51,12 +51,17 @@ def square(resolution_px: int, step_px: int) -> Size:
 
 def choose(width_px: int, height_px: int, settings: Dataset) -> Size:
     """The bucket of a picture of this size: one square without buckets, otherwise by the rule that `upscale` names."""
-    return _choose(width_px, height_px, _Rule(*(getattr(settings, name) for name in _Rule._fields)))
+    return chooser(settings)(width_px, height_px)
+
+
+def chooser(settings: Dataset) -> Callable[[int, int], Size]:
+    """`choose` with these settings, for many pictures."""
+    return functools.partial(_choose, _Rule(*(getattr(settings, name) for name in _Rule._fields)))
 
 
 # Of thousands of pictures, many have one size, and all of them are asked for again at each change of a setting.
 @functools.lru_cache(maxsize=_REMEMBERED)
-def _choose(width_px: int, height_px: int, rule: _Rule) -> Size:
+def _choose(rule: _Rule, width_px: int, height_px: int) -> Size:
     if not rule.buckets:
         return square(rule.resolution, rule.bucket_step_px)
     sizes = bucket_sizes(rule.resolution, rule.bucket_min_px, rule.bucket_max_px, rule.bucket_step_px)

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.dataset.folders import Listing, stem
@@ -21,29 +21,33 @@ _REMEMBERED = 8192
 class Caption:
     """What is said of one picture, in several lines where one is chosen each time.
 
-    `path` is None where no file says it; `remarks` are keys of warnings.
+    `path` is None where no file says it; `remarks` are keys of warnings, which are about the file `about`.
     """
 
+    about: pathlib.Path
     text: str
     path: pathlib.Path | None = None
     remarks: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-def read_captions(held: Listing, words: str, settings: Dataset) -> tuple[Mapping[str, Caption], tuple[Problem, ...]]:
-    """The caption of each picture's stem, `words` standing in where there is none; and what is wrong."""
+def caption_reader(held: Listing, words: str, settings: Dataset) -> Callable[[pathlib.Path], Caption]:
+    """What reads the caption of one of the pictures of `held`, `words` standing in where there is none."""
     files = caption_files(held, settings.caption_extension)
-    pictures = {stem(picture): picture for picture in reversed(held.pictures)}
     looks = dict(zip(held.files, held.looks, strict=True))
-    read = functools.partial(_read, looks=looks, words=words, all_lines=settings.wildcards)
-    captions = {name: read(files.get(name, ())) for name in reversed(pictures)}
-    errors = [wrong for caption in captions.values() for wrong in caption.problems]
+    return lambda picture: _read(picture, files.get(stem(picture), ()), looks, words, settings.wildcards)
+
+
+def wrong_with(captions: Iterable[Caption], words: str, trigger: str) -> tuple[Problem, ...]:
+    """What is wrong with the captions of one folder, whose `words` stand in; with neither, the `trigger` does."""
+    errors: list[Problem] = []
     remarked: dict[str, list[pathlib.Path]] = {}
-    for name, caption in captions.items():
+    for caption in captions:
+        errors += caption.problems
         for key in caption.remarks:
-            remarked.setdefault(key, []).append(caption.path or files.get(name, [pictures[name]])[0])
-    instead = _instead(words, settings.trigger)
-    return captions, (*capped(errors), *(_remark(key, paths, instead) for key, paths in remarked.items()))
+            remarked.setdefault(key, []).append(caption.about)
+    instead = _instead(words, trigger)
+    return (*capped(errors), *(_remark(key, paths, instead) for key, paths in remarked.items()))
 
 
 def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Path]]:
@@ -56,23 +60,31 @@ def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Pat
     return found
 
 
-def _read(files: Sequence[pathlib.Path], looks: Mapping[pathlib.Path, Look], words: str, all_lines: bool) -> Caption:
+def _read(
+    picture: pathlib.Path,
+    files: Sequence[pathlib.Path],
+    looks: Mapping[pathlib.Path, Look],
+    words: str,
+    all_lines: bool,
+) -> Caption:
     if not files:
-        return Caption(words, remarks=("data_no_caption",))
+        return Caption(picture, words, remarks=("data_no_caption",))
     path, double = files[0], ("data_two_captions",) if len(files) > 1 else ()
     try:
         lines = _lines_as_of(path, looks[path]) if is_settled(looks[path]) else _lines(path)
     except UnicodeDecodeError:
-        return Caption(words, problems=(problem("error", "data_caption_encoding", path),))
+        return Caption(path, words, problems=(problem("error", "data_caption_encoding", path),))
     except OSError as error:
-        return Caption(words, problems=(problem("error", "data_caption_unreadable", path, reason=error.strerror),))
+        return Caption(
+            path, words, problems=(problem("error", "data_caption_unreadable", path, reason=error.strerror),)
+        )
     if lines is None:
-        return Caption(words, problems=(problem("error", "data_caption_long", path, limit=MAX_BYTES // 1024),))
+        return Caption(path, words, problems=(problem("error", "data_caption_long", path, limit=MAX_BYTES // 1024),))
     if not lines:
-        return Caption(words, remarks=(*double, "data_empty_caption"))
+        return Caption(path, words, remarks=(*double, "data_empty_caption"))
     if all_lines or len(lines) == 1:
-        return Caption("\n".join(lines), path, double)
-    return Caption(lines[0], path, (*double, "data_more_lines"))
+        return Caption(path, "\n".join(lines), path, double)
+    return Caption(path, lines[0], path, (*double, "data_more_lines"))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)

@@ -4,7 +4,6 @@ A check may say yes of a whole file (the caller then decodes it to be sure) but 
 """
 
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import BinaryIO
@@ -16,13 +15,19 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_LATE_EXIF = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
 
 
-def seems_cut_off(path: pathlib.Path, picture: Image.Image) -> bool:
-    """Whether the pixels of the opened `picture` should be decoded to know that it is whole, and its EXIF complete."""
+def seems_cut_off(file: BinaryIO, picture: Image.Image) -> bool:
+    """Whether the pixels of `picture`, opened from `file`, should be decoded to know it whole, and its EXIF complete.
+
+    The place in `file` stays, for the picture is read on from there.
+    """
     check = _CHECKS.get(picture.format or "")
     if check is None:
         return True
-    with path.open("rb") as file:
+    place = file.tell()
+    try:
         return check(file, os.fstat(file.fileno()).st_size, picture)
+    finally:
+        file.seek(place)
 
 
 def _png(file: BinaryIO, size: int, picture: Image.Image) -> bool:

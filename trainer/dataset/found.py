@@ -1,7 +1,7 @@
 """What was found in a pictures folder: pictures in subsets, and what is wrong with them."""
 
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trainer.dataset.problems import Problem
 
@@ -11,7 +11,7 @@ class Picture:
     """One picture, upright: its size in px after EXIF orientation, and what is said of it.
 
     `caption` is from `caption_path`, or the folder's words where that is None; several lines with wildcards. `mask` is
-    the file that says which parts are learned, where there is one.
+    the file that says which parts are learned, where there is one. `changed_ns` is when its file was changed, if known.
     """
 
     path: pathlib.Path
@@ -20,6 +20,7 @@ class Picture:
     caption: str
     caption_path: pathlib.Path | None = None
     mask: pathlib.Path | None = None
+    changed_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import contextlib
 import functools
+import os
 import pathlib
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,6 +17,7 @@ from trainer.dataset.buckets import CENTRE, Size, place, scaled_size
 from trainer.dataset.file_ends import seems_cut_off
 from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.problems import printable
+from trainer.job.files import open_file
 from trainer.job.words import say
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl"})
@@ -62,9 +64,9 @@ def _size_as_of(path: pathlib.Path, look: Look) -> Size:
 
 
 def _size(path: pathlib.Path) -> Size:
-    with _opened(path) as picture:
+    with _opened(path) as (picture, file):
         size = picture.size
-        if seems_cut_off(path, picture):
+        if seems_cut_off(file, picture):
             picture.draft(None, (1, 1))
             picture.load()
         # Of a TIFF, Pillow gives the upright size itself.
@@ -77,7 +79,7 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
 
     `background` is one of COLOURS. Of an animated picture, it is the first frame.
     """
-    with _opened(path) as picture:
+    with _opened(path) as (picture, _):
         picture.load()
         plain = _flattened(_eight_bits(picture), COLOURS[background])
         turn = _TURNS.get(_orientation(picture))
@@ -86,7 +88,7 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
 
 def open_alpha(path: pathlib.Path) -> Image.Image:
     """How opaque the picture is, upright, in grey: white where it is not transparent; raises BrokenPicture."""
-    with _opened(path) as picture:
+    with _opened(path) as (picture, _):
         picture.load()
         opaque = Image.new("L", picture.size, 255)
         alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque
@@ -106,16 +108,17 @@ def fit(picture: Image.Image, bucket: Size, crop: float = CENTRE) -> Image.Image
 
 
 @contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
-    """The picture, its pixels not decoded yet. Whatever goes wrong with it in the `with` is raised as BrokenPicture."""
+def _opened(path: pathlib.Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """The picture, not decoded yet, and its file. Whatever goes wrong in the `with` is raised as BrokenPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata: nothing that the owner could act on
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if path.stat().st_size == 0:
-                raise BrokenPicture(path, say("data_zero_bytes"))
-            with opened(path) as picture:
-                yield picture
+            with open_file(path) as file:
+                if os.fstat(file.fileno()).st_size == 0:
+                    raise BrokenPicture(path, say("data_zero_bytes"))
+                with opened(file) as picture:
+                    yield picture, file
     except BrokenPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -1,6 +1,5 @@
 """How long a training is and in which order it sees what: the one source of every count that is shown or obeyed."""
 
-import functools
 import math
 import random
 from collections.abc import Iterator
@@ -92,7 +91,7 @@ def bucket_rows(scan: Scan, settings: Dataset) -> tuple[Row, ...]:
     """One row for each bucket that holds a picture, by width, then height."""
     pictures: dict[Size, int] = {}
     repeated: dict[Size, int] = {}
-    chosen = functools.cache(functools.partial(buckets.choose, settings=settings))
+    chosen = buckets.chooser(settings)
     for picture, times, _ in _shown(scan):
         bucket = chosen(picture.width_px, picture.height_px)
         pictures[bucket] = pictures.get(bucket, 0) + 1
@@ -125,9 +124,10 @@ def _items(scan: Scan, job: Job, epoch: int) -> Iterator[Item]:
     every = job.dataset.caption_dropout_every_epochs
     silent = every > 0 and epoch % every == 0
     index = 0
+    chosen = buckets.chooser(job.dataset)
     untriggered = job.dataset.model_copy(update={"trigger": ""})
     for picture, times, regular in _shown(scan):
-        bucket = buckets.choose(picture.width_px, picture.height_px, job.dataset)
+        bucket = chosen(picture.width_px, picture.height_px)
         places = buckets.crops(picture.width_px, picture.height_px, bucket)
         for _ in range(times):
             rng = random.Random(f"item {job.training.seed} {epoch} {index}")

@@ -1,8 +1,6 @@
 """Warnings about a data set that can be read but may not train as its owner expects."""
 
 import dataclasses
-import functools
-import itertools
 import re
 from collections.abc import Sequence
 
@@ -11,7 +9,7 @@ from trainer.dataset.captions import longest
 from trainer.dataset.problems import Problem, problem, some
 from trainer.dataset.scan import Picture, Scan
 from trainer.job.facts import FAMILIES
-from trainer.job.settings import Dataset, Job
+from trainer.job.settings import Job
 
 _FEW = 5
 _MUCH_CUT = 1 / 3
@@ -34,9 +32,8 @@ def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
     )
 
 
-def cut_share(width_px: int, height_px: int, settings: Dataset) -> float:
+def cut_share(width_px: int, height_px: int, bucket: buckets.Size) -> float:
     """How much of the area of a picture of this size is cut away to fit its bucket, from 0 to 1."""
-    bucket = buckets.choose(width_px, height_px, settings)
     width, height = buckets.scaled_size(width_px, height_px, bucket)
     return 1 - bucket[0] * bucket[1] / (width * height)
 
@@ -45,9 +42,8 @@ def is_longer(caption: str, most_tokens: int) -> bool:
     """Whether a CLIP text encoder sees more than `most_tokens` at least: one a word, one a sign."""
     if len(caption) <= most_tokens:
         return False
-    # Of a caption of thousands of words, the first ones tell.
-    found = re.finditer(r"\w+|[^\w\s]", caption)
-    return next(itertools.islice(found, most_tokens, None), None) is not None
+    # Each word or sign ends in one place only, so that nothing is tried twice; of thousands, the first ones tell.
+    return re.match(rf"(?:\s*(?:\w+(?!\w)|[^\w\s])){{{most_tokens + 1}}}", caption) is not None
 
 
 def _resolution(job: Job) -> list[Problem]:
@@ -72,8 +68,9 @@ def _pictures(pictures: Sequence[Picture], job: Job) -> list[Problem]:
     found = [_warn("data_few", "dataset.folder", count=len(pictures))] if len(pictures) < _FEW else []
     side = settings.resolution
     small = [p.path.name for p in pictures if p.width_px * p.height_px < side**2 * _SMALL_AREA]
-    share = functools.cache(functools.partial(cut_share, settings=settings))
-    cut = [p.path.name for p in pictures if share(p.width_px, p.height_px) > _MUCH_CUT]
+    chosen, sizes = buckets.chooser(settings), {(p.width_px, p.height_px) for p in pictures}
+    much_cut = {size for size in sizes if cut_share(*size, chosen(*size)) > _MUCH_CUT}
+    cut = [p.path.name for p in pictures if (p.width_px, p.height_px) in much_cut]
     if small:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:

@@ -3,19 +3,19 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from trainer.dataset import folders
-from trainer.dataset.caption_files import Caption, read_captions
+from trainer.dataset.caption_files import Caption, caption_reader, wrong_with
 from trainer.dataset.found import Picture, Scan, Subset
-from trainer.dataset.looks import Look, is_settled
+from trainer.dataset.looks import is_settled
 from trainer.dataset.masks import with_masks
 from trainer.dataset.pictures import BrokenPicture, size_px
 from trainer.dataset.problems import Level, Problem, capped, printable, problem, some
 from trainer.job.settings import Dataset
 
-__all__ = ["Picture", "Scan", "Subset", "scan", "without"]
+__all__ = ["Picture", "Scan", "Subset", "read_ahead", "scan", "without"]
 
 Inside = tuple[pathlib.Path, folders.Listing]
 Found = tuple[Subset | None, tuple[Problem, ...]]
@@ -54,6 +54,27 @@ def _scan(settings: Dataset) -> Scan:
         return Scan(folder, problems=(_unreadable(folder, error),))
 
 
+def read_ahead(settings: Dataset) -> tuple[int, Iterator[Picture | None]]:
+    """How many pictures a scan has to read, and each of them once it is read, None where it is broken.
+
+    What is read so is remembered for the scan. Never raises; the regularisation folder is not read.
+    """
+    folder = folders.resolve(settings.folder)
+    try:
+        chosen, _ = _chosen(folder, folders.listing(folder))
+    except (OSError, ValueError):
+        return 0, iter(())
+    asked = _asked(settings)
+    return sum(len(held.pictures) for _, held in chosen), _ahead(chosen, asked)
+
+
+def _ahead(chosen: Iterable[Inside], settings: Dataset) -> Iterator[Picture | None]:
+    for folder, held in chosen:
+        words = folders.read_name(printable(folder.name)).words
+        for each in _each_picture(held, held.pictures, words, settings):
+            yield None if isinstance(each, BrokenPicture) else each[0]
+
+
 def without(found: Scan, broken: Iterable[BrokenPicture], settings: Dataset) -> Scan:
     """`found` less pictures that turned out to be broken when they were decoded; each is named in a problem."""
     by_path = {error.path: error for error in broken}
@@ -67,12 +88,7 @@ def without(found: Scan, broken: Iterable[BrokenPicture], settings: Dataset) -> 
 
 
 def _scan_folder(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Scan:
-    inner, problems = _readable(folder, held)
-    chosen = inner
-    if _is_leaf(folder, held, inner):
-        chosen = [(folder, held)]
-    elif held.pictures:
-        problems.append(problem("warning", "data_loose", folder, count=len(held.pictures)))
+    chosen, problems = _chosen(folder, held)
     subsets: list[Subset] = []
     for path, inside in chosen:
         subset, wrong = _scan_subset(path, inside, settings)
@@ -83,6 +99,16 @@ def _scan_folder(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     elif not any(wrong.level == "error" for wrong in problems):
         problems += [*_unread_formats(folder, held), _no_pictures(folder)]
     return _checked(folder, tuple(subsets), tuple(problems))
+
+
+def _chosen(folder: pathlib.Path, held: folders.Listing) -> tuple[list[Inside], list[Problem]]:
+    """The folders that may be subsets, and what is wrong with the others."""
+    inner, problems = _readable(folder, held)
+    if _is_leaf(folder, held, inner):
+        return [(folder, held)], problems
+    if held.pictures:
+        problems.append(problem("warning", "data_loose", folder, count=len(held.pictures)))
+    return inner, problems
 
 
 def _readable(folder: pathlib.Path, held: folders.Listing) -> tuple[list[Inside], list[Problem]]:
@@ -109,19 +135,33 @@ def _is_leaf(folder: pathlib.Path, held: folders.Listing, inner: Sequence[Inside
 
 def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Found:
     """The subset that `folder` is (None if it is none), and what is wrong with it."""
-    asked = Dataset(**{name: getattr(settings, name) for name in _READ})
+    asked = _asked(settings)
     if is_settled(*held.looks):
-        found = _subset_as_of(folder, held, asked)
-        # What could not be read may be readable the next time though its file has not changed.
-        if found[0] and len(found[0].pictures) == len(held.pictures) and all(p.level != "error" for p in found[1]):
-            return found
+        try:
+            return _subset_as_of(folder, held, asked)
+        except _InPart as error:
+            return error.found
     return _read_subset(folder, held, asked)
+
+
+def _asked(settings: Dataset) -> Dataset:
+    return Dataset(**{name: getattr(settings, name) for name in _READ})
+
+
+class _InPart(Exception):
+    """Not all of a folder could be read. As an exception, `found` is not remembered: the next time more may be."""
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
 
 
 # At each change of a setting all folders are asked for again, twice: they are read when one of their files changes.
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _subset_as_of(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Found:
-    return _read_subset(folder, held, settings)
+    subset, problems = found = _read_subset(folder, held, settings)
+    if subset and len(subset.pictures) == len(held.pictures) and all(wrong.level != "error" for wrong in problems):
+        return found
+    raise _InPart(found)
 
 
 def _read_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset) -> Found:
@@ -137,11 +177,16 @@ def _read_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     if named.repeats is None:
         repeats = settings.default_repeats
         problems.append(problem("warning", "data_unnumbered", folder, name=name, repeats=repeats))
-    captions, bad_captions = read_captions(held, named.words, settings)
     single, doubled = _one_per_stem(held.pictures)
-    looks = dict(zip(held.files, held.looks, strict=True))
-    pictures, broken = _read_pictures([(path, looks[path]) for path in single], captions, settings)
+    found, broken = [], []
+    for each in _each_picture(held, single, named.words, settings):
+        if isinstance(each, BrokenPicture):
+            broken.append(_broken(each, settings))
+        else:
+            found.append(each)
+    pictures = tuple(picture for picture, _ in found)
     subset = Subset(folder, name, named.repeats or settings.default_repeats, named.words, pictures)
+    bad_captions = wrong_with((caption for _, caption in found), named.words, settings.trigger)
     return subset, (*problems, *capped(doubled), *capped(broken), *bad_captions)
 
 
@@ -156,17 +201,21 @@ def _one_per_stem(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], li
     return list(first.values()), problems
 
 
-def _read_pictures(
-    files: Sequence[tuple[pathlib.Path, Look]], captions: Mapping[str, Caption], settings: Dataset
-) -> tuple[tuple[Picture, ...], list[Problem]]:
-    pictures, broken = [], []
-    for path, look in files:
-        caption = captions[folders.stem(path)]
+def _each_picture(
+    held: folders.Listing, paths: Iterable[pathlib.Path], words: str, settings: Dataset
+) -> Iterator[tuple[Picture, Caption] | BrokenPicture]:
+    read = caption_reader(held, words, settings)
+    looks = dict(zip(held.files, held.looks, strict=True))
+    for path in paths:
+        look = looks[path]
         try:
-            pictures.append(Picture(path, *size_px(path, look), caption.text, caption.path))
+            size = size_px(path, look)
         except BrokenPicture as error:
-            broken.append(_broken(error, settings))
-    return tuple(pictures), broken
+            yield error
+            continue
+        caption = read(path)
+        changed_ns = look[1] if look else 0
+        yield Picture(path, *size, caption.text, caption.path, changed_ns=changed_ns), caption
 
 
 def _checked(folder: pathlib.Path, subsets: tuple[Subset, ...], problems: tuple[Problem, ...]) -> Scan:

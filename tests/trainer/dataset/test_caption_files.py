@@ -36,6 +36,12 @@ def test_of_two_captions_txt_wins_with_a_warning(cat: pathlib.Path) -> None:
     assert only(warnings(scanned(cat.parent)), "1 (a.txt)")
 
 
+def test_a_broken_picture_is_not_said_to_lack_a_caption(cat: pathlib.Path) -> None:
+    cat.with_name("b.png").write_bytes(b"no picture")
+    found = scan(Dataset(folder=str(cat.parent), broken_pictures="skip"))
+    assert only([wrong for wrong in warnings(found) if "b.png" in wrong], "b.png")
+
+
 @pytest.mark.parametrize(("ending", "caption"), [(".tags", "tags"), (".tags.txt", "both"), (".none", "old cat")])
 def test_captions_of_a_chosen_ending_are_the_only_ones(cat: pathlib.Path, ending: str, caption: str) -> None:
     cat.with_suffix(".txt").write_text("usual")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from trainer.dataset import caption_files, pictures
 from trainer.dataset.looks import SETTLED_S
-from trainer.dataset.scan import scan
+from trainer.dataset.scan import read_ahead, scan
 from trainer.job.settings import Dataset
 
 PICTURES = 30
@@ -76,6 +76,26 @@ def test_a_picture_that_could_not_be_read_is_tried_again(
         asleep.setattr(pictures, "_size", fails)
         assert scan(data).pictures == PICTURES - 1
     assert scan(data).pictures == PICTURES
+
+
+def test_a_folder_with_a_broken_picture_is_read_but_once_a_scan(data: Dataset, reads: list[pathlib.Path]) -> None:
+    broken = pathlib.Path(data.folder, "2_cat", "3.png")
+    broken.write_bytes(b"no picture")
+    scan(data)
+    assert reads.count(broken) == 1
+
+
+def test_what_is_read_ahead_is_not_read_again(data: Dataset, reads: list[pathlib.Path]) -> None:
+    count, ahead = read_ahead(data)
+    pictures = list(ahead)
+    assert (count, len(reads)) == (PICTURES, 2 * PICTURES)
+    assert scan(data).subsets[0].pictures == tuple(pictures)
+    assert len(reads) == 2 * PICTURES
+
+
+def test_of_a_folder_that_cannot_be_read_nothing_is_read_ahead(tmp_path: pathlib.Path) -> None:
+    count, ahead = read_ahead(Dataset(folder=str(tmp_path / "nowhere")))
+    assert (count, list(ahead)) == (0, [])
 
 
 def test_files_that_come_and_go_are_seen(data: Dataset, reads: list[pathlib.Path]) -> None:
