@@ -1,5 +1,6 @@
 """What the file browser shows: folders and files of this machine, inside its roots and never outside."""
 
+import json
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ from app import places
 from app.words import say
 from trainer.dataset.pictures import EXTENSIONS
 
-COUNTING_S = 0.1
+COUNTING_S = 0.05
 MOST_LEVELS = 100
 FILE_ENDINGS = (".safetensors", ".ckpt")
 FILE_KINDS = ("model", "lora", "checkpoint")
@@ -89,6 +90,11 @@ def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
         "folders": [{"name": path.name, "path": str(path), "pictures": _count(path, until)} for path in inside],
         "files": _models(entries, known) if wanted.get("kind") in FILE_KINDS else [],
     }
+
+
+def listing_text(wanted: Mapping[str, Any]) -> str:
+    """`listing` as JSON: Gradio copies what a page is answered, value by value, unless it is one text."""
+    return json.dumps(listing(wanted), ensure_ascii=False)
 
 
 def _nearest(text: str, inside: Roots) -> pathlib.Path:

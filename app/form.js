@@ -4,7 +4,8 @@ window.atelier = (() => {
   "use strict";
   const facts = window.ATELIER;
   const DRAFT = "atelier.draft";
-  const DELAY_MS = 150;
+  const DELAY_MS = 50;
+  const READING_MS = 300;
   let base = null;
   let last = {};
   let timer = 0;
@@ -26,7 +27,8 @@ window.atelier = (() => {
       element.id = "atelier-" + name;
       document.head.append(element);
     }
-    element.textContent = text;
+    // Even the same text anew would have the browser look at every element of the page again.
+    if (element.textContent !== text) element.textContent = text;
   }
 
   /* ---- what has changed ---- */
@@ -73,9 +75,16 @@ window.atelier = (() => {
       '{content:"";display:inline-block;width:6px;height:6px;border-radius:3px;margin:0 7px 2px 0;vertical-align:middle;background:var(--accent)}' : "");
     mark(different);
     applyCapabilities(now);
+    follow(touched);
+  }
+
+  function follow(touched) {
     for (const [id, paths] of Object.entries(facts.watchers))
       if (paths.some(path => touched.includes(path))) press(id);
   }
+
+  /* A data set that is being read for the first time is asked for again until it is whole. */
+  setInterval(() => document.querySelector(".reading") && follow(["dataset.folder"]), READING_MS);
 
   function mark(different) {
     const element = document.querySelector("#changes .count");
@@ -87,7 +96,7 @@ window.atelier = (() => {
 
   function applyCapabilities(now) {
     const can = [...(facts.capabilities[now["model.family"]] ?? []), ...(facts.capabilities[now["adapter.type"]] ?? [])];
-    document.body.dataset.can = can.join(" ");
+    if (document.body.dataset.can !== can.join(" ")) document.body.dataset.can = can.join(" ");
   }
 
   function soon(event) {

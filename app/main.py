@@ -84,7 +84,7 @@ def build(form: Form, *, shared: bool = False) -> gr.Blocks:
                 form.tab(name)
                 with gr.Tab(say(tab.TITLE), id=name, elem_id=f"tab-{name}"):
                     tab.build(form)
-        island("file_browser", None, [browse.listing])
+        island("file_browser", None, [browse.listing_text])
         bar.connect(top, form, tabs)
         queue_bar.connect(editing, top, form, tabs)
         form.connect()

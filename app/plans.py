@@ -2,13 +2,14 @@
 
 import functools
 import html
+import itertools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app import places, thumbs
+from app import places, readings, thumbs
 from app.forms import Values
 from app.words import say
 from trainer.dataset import folders
@@ -22,6 +23,8 @@ from trainer.run.forecast import room_remark
 
 MOST_PICTURES = 5000
 TILE_CHARACTERS = 160
+WAIT_S = 0.1
+"""Small data sets are read meanwhile; of others it is said how far that has come."""
 
 ROOM = ("adapter.rank", "output.folder", "output.save_every_epochs", "output.save_every_steps")
 LENGTH = ("training.epochs", "training.steps", "training.batch_size", "training.gradient_accumulation")
@@ -53,8 +56,12 @@ def line(values: Values) -> str:
     if wrong:
         titles = [specs[message.path].title for message in wrong if message.path in specs]
         return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(titles))))
-    given = filter(None, (job.dataset.folder, job.dataset.regularisation_folder))
-    plan = make_plan(job, _scan_as_of(job.dataset, tuple(time for folder in given for time in _changed(folder))))
+    under_way = readings.reading(job.dataset)
+    if not under_way.is_whole(WAIT_S):
+        return f'<p class="muted reading" role="status">{html.escape(_so_far(under_way))}</p>'
+    counted = Dataset(**{name: getattr(job.dataset, name) for name in _COUNTED})
+    given = filter(None, (counted.folder, counted.regularisation_folder))
+    plan = make_plan(job, _scan_as_of(counted, tuple(time for folder in given for time in _changed(folder))))
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
     room = room_remark(job, plan, places.resolve_outputs(job.output.folder))
@@ -62,7 +69,13 @@ def line(values: Values) -> str:
     return steps + (_paragraph(room) if room else "")
 
 
-@functools.lru_cache(maxsize=2)
+_ASKED = ("folder", "caption_extension", "wildcards")
+"""The settings that decide which pictures the grid shows, and what is said of them."""
+_COUNTED = (*_ASKED, "regularisation_folder", "default_repeats", "broken_pictures")
+"""Those that decide how many pictures an epoch shows, and how its captions are read, which is to happen once."""
+
+
+@functools.lru_cache(maxsize=4)
 def _scan_as_of(settings: Dataset, changed: tuple[tuple[str, int], ...]) -> Scan:
     """The scan of a data set that looks as `changed` says: for counts, thousands of pictures are read only once."""
     return scan(settings)
@@ -110,24 +123,62 @@ def _one_by_one(job: Job) -> bool:
     return job.training.batch_size == 1 or job.training.gradient_accumulation > 1
 
 
+def _so_far(under_way: readings.Reading) -> str:
+    if not under_way.count:
+        return say("plan.looking")
+    return say("plan.reading", read=f"{under_way.read:,}", count=f"{under_way.count:,}")
+
+
 def view(values: Values) -> tuple[str, str]:
     """What the data set's overview shows (problems, subsets, buckets) and what the grid of its pictures does, as JSON.
 
-    As text, since Gradio copies what its components hold, value by value, at every change of any field.
+    Until a data set has been read, how far that has come, and its first pictures. As text, since Gradio copies what its
+    components hold, value by value, at every change of any field.
     """
     job, _ = possible_job(values)
+    under_way = readings.reading(job.dataset)
+    if not under_way.is_whole(WAIT_S):
+        told = {"reading": {"text": _so_far(under_way), "read": under_way.read, "count": under_way.count}}
+        return _text(told), _text({**_gallery(tuple(under_way.first), job.dataset), "reading": True})
     found = scan(job.dataset)
     plan = make_plan(job, found)
-    pictures = [_picture(picture, at) for at, subset in enumerate(found.subsets) for picture in subset.pictures]
-    directories = [str(subset.folder) for subset in found.subsets]
     overview = {
         "subsets": [_subset(subset) for subset in found.subsets],
         "buckets": [{"w": row.width_px, "h": row.height_px, "count": row.pictures} for row in plan.rows],
         "problems": [_problem(problem) for problem in plan.problems],
     }
-    grid = {"folders": directories, "pictures": pictures[:MOST_PICTURES], "all_lines": job.dataset.wildcards}
-    grid["ending"] = job.dataset.caption_extension
-    return _text(overview), _text(grid)
+    return _text(overview), _text(_gallery(_shown(found), job.dataset))
+
+
+def further_pictures(given: Mapping[str, Any]) -> str:
+    """The pictures of the grid that `view` has left for later, as JSON; `given` is what it has said to `ask` for."""
+    asked = {f"dataset.{name}": given.get(name) for name in _ASKED}
+    job, wrong = possible_job({path: value for path, value in asked.items() if value is not None})
+    return _text(_tiles(() if wrong else _shown(scan(job.dataset))[readings.FIRST_PICTURES :]))
+
+
+def _shown(found: Scan) -> tuple[Picture, ...]:
+    pictures = itertools.chain.from_iterable(subset.pictures for subset in found.subsets)
+    return tuple(itertools.islice(pictures, MOST_PICTURES))
+
+
+def _gallery(pictures: Sequence[Picture], settings: Dataset) -> Mapping[str, Any]:
+    """The first tiles of the grid, and what tells whether any of all has changed."""
+    return {
+        **_tiles(pictures[: readings.FIRST_PICTURES]),
+        "count": len(pictures),
+        "version": f"{hash(tuple((p, p.changed_ns) for p in pictures)):x}",
+        "ask": {name: getattr(settings, name) for name in _ASKED},
+        "all_lines": settings.wildcards,
+        "ending": settings.caption_extension,
+    }
+
+
+def _tiles(pictures: Sequence[Picture]) -> dict[str, Any]:
+    folders = {picture.path.parent: None for picture in pictures}
+    number = {folder: at for at, folder in enumerate(folders)}
+    tiles = [_picture(picture, number[picture.path.parent]) for picture in pictures]
+    return {"folders": [str(folder) for folder in folders], "pictures": tiles}
 
 
 def _text(value: Any) -> str:
@@ -163,7 +214,7 @@ def _picture(picture: Picture, folder: int) -> Mapping[str, Any]:
         "h": picture.height_px,
         **_shortened(picture),
         "own": picture.caption_path is not None,
-        **thumbs.ticket(picture.path),
+        **thumbs.ticket(picture.path, picture.changed_ns),
     }
 
 

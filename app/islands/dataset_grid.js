@@ -5,6 +5,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const dialog = find("dialog");
   const AT_ONCE = 240;
   const WANTED_MS = 300;
+  const FURTHER_MS = 100;
   const ROWS_BEYOND = 4;
   const TILE_CHARACTERS = 160;
   const grid = find(".grid");
@@ -24,11 +25,48 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     // A setting that changes no picture leaves what is shown, and where it is scrolled to, as it is.
     if (props.value && props.value === told) return;
     told = props.value;
+    const before = view;
     view = told ? JSON.parse(told) : null;
     find(".dataset").classList.toggle("waiting", !view);
     find(".gallery").hidden = !view;
-    if (view) gallery(view.pictures);
+    if (!view) return;
+    forget(before);
+    gallery();
+    if (view.pictures.length < view.count) setTimeout(further, FURTHER_MS, view);
     showWanted();
+  }
+
+  /** Of thousands of pictures the first come with the data set, and all others once those are shown. */
+  async function further(asking) {
+    const {folders, pictures} = asking === view ? JSON.parse(await server.further_pictures(asking.ask)) : {};
+    if (asking !== view || !pictures) return;
+    const known = view.folders.length;
+    view.folders.push(...folders);
+    view.pictures.push(...pictures.map(picture => ({...picture, folder: picture.folder + known})));
+    view.count = view.pictures.length;
+    forget(null, tile => tile.tagName === "BUTTON");
+    lay();
+    showWanted();
+  }
+
+  /** Takes away the tiles that show no picture of now any more, or those that are not to be kept. */
+  function forget(before, keep = (_, index) => same(before, index)) {
+    for (const [index, old] of tiles) {
+      if (!keep(old, index)) drop(index, old);
+    }
+  }
+
+  /** What is still on its way for a tile that nobody sees any more would keep others waiting. */
+  function drop(index, tile) {
+    tile.querySelector("img")?.removeAttribute("src");
+    tile.remove();
+    tiles.delete(index);
+  }
+
+  function same(before, index) {
+    const [old, now] = [before?.pictures[index], view.pictures[index]];
+    return old && now && before.folders[old.folder] === view.folders[now.folder] &&
+      JSON.stringify({...old, folder: 0}) === JSON.stringify({...now, folder: 0});
   }
 
   /** Leads to the picture at which a training has failed, once the data set that it belongs to is there. */
@@ -50,18 +88,17 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   function near(at) {
     if (!tiles.has(at)) {
       const {top, height} = grid.getBoundingClientRect();
-      scrollBy(0, top + (height * at) / view.pictures.length - innerHeight / 2);
+      scrollBy(0, top + (height * at) / view.count - innerHeight / 2);
       lay();
     }
     return tiles.get(at);
   }
 
-  function gallery(pictures) {
-    tiles.clear();
-    grid.replaceChildren();
-    find("h2").hidden = !pictures.length;
-    find(".more").className = pictures.length ? "more" : "more empty";
-    find(".more").replaceChildren(...(pictures.length ? [] : [make("p", {text: say("empty")})]));
+  function gallery() {
+    const none = !view.count && !view.reading;
+    find("h2").hidden = !view.count;
+    find(".more").className = none ? "more empty" : "more";
+    find(".more").replaceChildren(...(none ? [make("p", {text: say("empty")})] : []));
     lay();
     // How high a row is, only a row can tell.
     lay();
@@ -70,11 +107,9 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   /** Of thousands of pictures only the rows in sight are there, and a few around them. */
   function lay() {
     if (!view) return;
-    const [from, to] = inSight(view.pictures.length);
+    const [from, to] = inSight(view.count);
     for (const [index, old] of tiles) {
-      if (index >= from && index < to) continue;
-      old.remove();
-      tiles.delete(index);
+      if (index < from || index >= to) drop(index, old);
     }
     let next = null;
     for (let index = to - 1; index >= from; index -= 1) {
@@ -104,6 +139,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   function tile(picture, index) {
+    if (!picture) return make("div", {class: "tile"}, make("span", {class: "frame"}), make("span", {class: "caption"}));
     const image = make("img", {src: address(picture, 256), alt: "", loading: "lazy", decoding: "async"});
     return make("button", {type: "button", class: "tile", title: picture.name, "aria-label": picture.name, on: {click: () => enlarge(index)}},
       make("span", {class: "frame"}, image),
@@ -111,13 +147,14 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   function enlarge(index) {
-    const pictures = view.pictures;
-    open = (index + pictures.length) % pictures.length;
-    const picture = pictures[open];
+    const at = (index + view.count) % view.count;
+    const picture = view.pictures[at];
+    if (!picture) return;
+    open = at;
     find("figure img").src = address(picture, 1280);
     find("figure img").alt = picture.caption;
     write(find("#picture-name"), picture.name);
-    write(find(".facts"), say("facts", {width: picture.w, height: picture.h, number: open + 1, all: pictures.length}));
+    write(find(".facts"), say("facts", {width: picture.w, height: picture.h, number: open + 1, all: view.count}));
     find("textarea").value = picture.caption;
     find("textarea").readOnly = Boolean(picture.cut);
     if (picture.cut) whole(picture);

@@ -1,5 +1,5 @@
 /* What a data set is made of: problems, subsets and the sizes that pictures are cut to. */
-import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, translate, count}) => {
+import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, translate, count, write}) => {
   const say = speaker(props.words);
   const find = name => element.querySelector(name);
   const BOX_PX = 84;
@@ -8,12 +8,24 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   function draw() {
     const view = props.value ? JSON.parse(props.value) : null;
     find(".dataset").classList.toggle("waiting", !view);
-    find(".overview").hidden = !view?.subsets.length;
-    if (!view) return;
+    find(".overview").hidden = !view?.subsets?.length;
+    find(".problems").hidden = !view?.problems;
+    soFar(view?.reading);
+    if (!view?.subsets) return;
     find(".problems").replaceChildren(...view.problems.map(problem));
     if (!view.subsets.length) return;
     find("table").replaceChildren(...table(view.subsets));
     find(".boxes").replaceChildren(...boxes(view.buckets));
+  }
+
+  /** How far the reading of a data set has come; form.js looks for what is called `reading`, and asks again. */
+  function soFar(reading) {
+    const shown = find(".so-far");
+    shown.hidden = !reading;
+    shown.classList.toggle("reading", Boolean(reading));
+    if (!reading) return;
+    write(shown.querySelector("p"), reading.text);
+    Object.assign(shown.querySelector("progress"), {max: reading.count || 1, value: reading.read});
   }
 
   function problem(found) {

@@ -68,7 +68,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   async function show(path) {
-    const found = await server.listing({path, kind});
+    const found = JSON.parse(await server.listing_text({path, kind}));
     draw(found);
     (find("entries").querySelector("button") ?? find(chosen ? "choose" : "cancel")).focus();
   }

@@ -18,5 +18,5 @@ def build(form: Form) -> None:
         form.rest("dataset")
     form.browsable("dataset.regularisation_folder", "folder")
     form.browsable("dataset.mask_folder", "folder")
-    pictures = island("dataset_grid", None, [captions.save_caption, captions.whole_caption])
+    pictures = island("dataset_grid", None, [captions.save_caption, captions.whole_caption, plans.further_pictures])
     form.on_change(plans.data_paths(), plans.view, overview, pictures)

@@ -11,6 +11,13 @@ window.enter = (selector, text) => {
   Object.getOwnPropertyDescriptor(type.prototype, "value").set.call(field, text);
   field.dispatchEvent(new Event("input", { bubbles: true }));
 };
+/* When `until` held for the first time, as `at`, which comes later. */
+window.seen = (until) => {
+  const found = {};
+  const look = () => requestAnimationFrame(() => { if (until()) requestAnimationFrame(() => { found.at = performance.now(); }); else look(); });
+  look();
+  return found;
+};
 window.before = {};
 window.mark = (selector) => { window.before[selector] = window.one(selector)?.textContent; };
 window.changed = (selector) => window.one(selector)?.textContent !== window.before[selector];
@@ -137,12 +144,31 @@ window.actions = [
     until: () => one('#dataset-grid .tile'),
   },
   {
-    name: "data set, opened for the first time",
+    name: "data set, first time: something said",
     times: 1,
     act: () => {
+      window.opening = performance.now();
+      const whole = () => one('#dataset-overview tfoot')?.textContent.includes('5,000');
+      const tile = () => /^\d{5}\./.test(one('#dataset-grid .tile')?.title) && painted(one('#dataset-grid .tile img'));
+      window.saidAt = seen(() => one('#dataset-overview .reading') ?? whole());
+      window.tilesAt = seen(tile);
+      window.wholeAt = seen(() => whole() && tile());
       enter('#f-dataset-folder input', made.pictures);
+      return window.opening;
     },
-    until: () => one('#dataset-overview tfoot')?.textContent.includes('5,000') && painted(one('#dataset-grid .tile img')),
+    until: () => saidAt.at,
+  },
+  {
+    name: "data set, first time: first pictures",
+    times: 1,
+    act: () => window.opening,
+    until: () => tilesAt.at,
+  },
+  {
+    name: "data set, opened for the first time",
+    times: 1,
+    act: () => window.opening,
+    until: () => wholeAt.at,
   },
   {
     name: "data set, opened again",

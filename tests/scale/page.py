@@ -21,11 +21,15 @@ async ([number, patience]) => {
   const { act, until } = actions[number];
   const begun = performance.now();
   try {
-    act();
-    while (!until()) {
+    // What has happened meanwhile is timed by the page itself: from when it was asked for to when it was there.
+    const then = act();
+    let there = until();
+    while (!there) {
       if (performance.now() - begun > patience) return -1;
       await frame();
+      there = until();
     }
+    if (typeof there === "number") return there - then;
   } catch {
     return -1;
   }
