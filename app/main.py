@@ -137,4 +137,11 @@ def _head(form: Form) -> str:
     # A "</script>" inside of a text would end the script, and a "<!--" would keep it from ending.
     text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")
     script = pathlib.Path(__file__).with_name("form.js").read_text(encoding="utf-8")
-    return f"<script>window.ATELIER = {text};</script>\n<script>{script}</script>"
+    return f"<script>window.ATELIER = {text};</script>\n<script>{script}</script>\n{_modules()}"
+
+
+def _modules() -> str:
+    """What islands share is fetched with the page, so that no tab waits for one module after another."""
+    shared = (path for path in live.ISLANDS.glob("*.js") if not path.with_suffix(".html").exists())
+    link = '<link rel="modulepreload" fetchpriority="low" href="islands/{}">'
+    return "\n".join(link.format(path.name) for path in sorted(shared))

@@ -92,7 +92,9 @@ def listen(port: int, address: str = HOST) -> socket.socket:
     """A socket on `port` at `address`, or on the next free one. Raises OSError when there is none."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for number in [port, *range(port + 1, min(port + PORTS_TRIED, 65536))]:
-        found = socket.socket(family, socket.SOCK_STREAM)
+        # Named, for asyncio sends at once only through what is said to be TCP: else the body of each answer waits 40 ms
+        # for the other side to confirm the head.
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name != "nt":  # there it would let two programs share a port
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

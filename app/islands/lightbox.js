@@ -7,7 +7,8 @@ const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], Arrow
 export class Lightbox {
   /** `host` gets the dialog; it must be inside the island so that the island's words and colours hold. */
   constructor(host, say) {
-    this.picture = make("img", { class: "lb-picture", alt: "" });
+    // Before all the small ones that may still be on their way.
+    this.picture = make("img", { class: "lb-picture", alt: "", fetchpriority: "high" });
     this.title = make("strong", { class: "lb-title" });
     this.text = make("span", { class: "lb-text" });
     this.dialog = make(

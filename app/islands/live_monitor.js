@@ -37,12 +37,13 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
 
   async function listTurn() {
     const runs = await known.now();
-    const fresh = list.show(runs);
-    monitor.classList.toggle("nothing", !runs.length);
     const current = runs.find((run) => run.key === chosen);
     const active = runs.find((run) => page.underWay(run.state));
+    monitor.classList.toggle("nothing", !runs.length);
+    // First, so that its run is on its way while hundreds of others are listed.
     if (!current && runs.length) choose((active ?? runs[0]).key);
-    else if (fresh && !page.underWay(current?.state)) choose(fresh.key);
+    const fresh = list.show(runs);
+    if (current && fresh && !page.underWay(current.state)) choose(fresh.key);
     list.mark(chosen);
     return active ? 2500 : CALM_MS;
   }

@@ -38,6 +38,8 @@ export function translate(root, say) {
 
 // Made once: to make one takes longer than to write hundreds of numbers or times with it.
 const NUMBER = new Intl.NumberFormat();
+const TENTHS = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const WHOLES = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const DAY = { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
 const THIS_YEAR = new Intl.DateTimeFormat(undefined, DAY);
@@ -71,7 +73,7 @@ export function moment(seconds) {
 }
 
 export function megabytes(say, bytes) {
-  return say("megabytes", { n: (bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: bytes < 1e7 ? 1 : 0 }) });
+  return say("megabytes", { n: (bytes < 1e7 ? TENTHS : WHOLES).format(bytes / 1e6) });
 }
 
 /** Copies `text`; whether that was possible. Without a secure address the browser only does so from a selection. */

@@ -1,13 +1,14 @@
 /**
  * The table of epochs × prompts of one run or two. Rows and cells that stay are kept, so nothing flickers. Of thousands
- * of samples only the rows in sight hold their pictures, and some around them.
+ * of samples only those in sight hold their pictures, and some around them.
  */
 
 import { count, make, sampleAddress } from "./page.js";
 
 const FIRST_ROWS = 6;
 const ROW_PADDING_PX = 12;
-const BEYOND_PX = 700;
+const BEYOND_PX = 400;
+const CELL_PADDING_PX = 6;
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 export class SampleTable {
@@ -16,12 +17,15 @@ export class SampleTable {
     Object.assign(this, { table, say, on });
     [this.head, this.body] = table.children;
     table.addEventListener("keydown", (event) => this.move(event));
-    this.sight = new IntersectionObserver((seen) => this.look(seen), { root: table.parentElement, rootMargin: `${BEYOND_PX}px 0px` });
+    this.frame = table.parentElement;
+    this.sight = new IntersectionObserver((seen) => this.look(seen), { root: this.frame, rootMargin: `${BEYOND_PX}px 0px` });
+    this.frame.addEventListener("scroll", () => this.glance(), { passive: true });
+    new ResizeObserver(() => this.glance()).observe(this.frame);
     this.clear();
   }
 
   clear() {
-    Object.assign(this, { columns: [], shape: "", rows: [], pins: [] });
+    Object.assign(this, { columns: [], shape: "", rows: [], pins: [], first: 0, last: 0 });
     this.sight.disconnect();
     this.head.replaceChildren();
     this.body.replaceChildren();
@@ -36,6 +40,7 @@ export class SampleTable {
       this.clear();
       Object.assign(this, { columns, shape });
       this.drawHead(tables);
+      this.near(0, window.innerWidth);
     }
     this.table.classList.toggle("pairs", tables.length > 1);
     const epochs = [...new Set(tables.flatMap((table) => table.rows.map((row) => row.epoch)))].sort((a, b) => a - b);
@@ -69,6 +74,32 @@ export class SampleTable {
     }
     this.keepStop();
     this.markPins();
+  }
+
+  /** Sees which columns are in sight, or nearly; they get their pictures, and the others lose them. */
+  glance() {
+    const { scrollLeft, clientWidth } = this.frame;
+    if (!clientWidth || !this.near(scrollLeft, clientWidth)) return;
+    for (const row of this.rows) {
+      row.cells.forEach((cell, index) => {
+        if (cell.place && cell.drawn !== this.isNear(index) && !cell.place.contains(document.activeElement)) this.draw(row, index);
+      });
+    }
+    this.keepStop();
+    this.markPins();
+  }
+
+  /** Whether other columns than before are in sight, of a frame so wide, scrolled so far. */
+  near(left, width) {
+    const column = this.zoom + CELL_PADDING_PX;
+    const [first, last] = [Math.floor((left - BEYOND_PX) / column), Math.ceil((left + width + BEYOND_PX) / column)];
+    const changed = first !== this.first || last !== this.last;
+    Object.assign(this, { first, last });
+    return changed;
+  }
+
+  isNear(column) {
+    return column >= this.first && column <= this.last;
   }
 
   /** Gives a row its pictures. */
@@ -119,7 +150,7 @@ export class SampleTable {
     const step = tables.flatMap((table) => table.rows).find((row) => row.epoch === epoch).step;
     const name = this.moment(epoch, step);
     const label = make("th", { scope: "row", text: name }, Number.isInteger(epoch) && epoch ? make("small", { text: this.say("step_n", { step: count(step) }) }) : null);
-    const cells = this.columns.map(() => ({ place: null, told: null, sample: null }));
+    const cells = this.columns.map(() => ({ place: null, told: null, sample: null, drawn: false }));
     const later = make("td", { colspan: this.columns.length }, make("div", { class: "later" }));
     return { epoch, cells, later, dressed: false, line: make("tr", { class: epoch ? null : "base" }, label, later) };
   }
@@ -136,12 +167,14 @@ export class SampleTable {
       if (cell.place) this.draw(row, index);
     });
     const tall = row.cells.find((cell) => cell.sample?.width)?.sample;
-    if (tall) row.later.firstElementChild.style.setProperty("--tall", String(tall.height / tall.width));
+    if (tall) row.line.style.setProperty("--tall", String(tall.height / tall.width));
   }
 
   draw(row, index) {
     const cell = row.cells[index];
-    cell.place.replaceChildren(...(cell.sample ? this.picture(row, index, cell) : [make("div", { class: "none" })]));
+    cell.drawn = this.isNear(index);
+    const room = () => [make("div", { class: cell.sample ? "later" : "none" })];
+    cell.place.replaceChildren(...(cell.sample && cell.drawn ? this.picture(row, index, cell) : room()));
   }
 
   picture(row, column, cell) {
@@ -204,11 +237,11 @@ export class SampleTable {
   markPins() {
     for (const old of this.body.querySelectorAll("td.pinned")) {
       old.classList.remove("pinned");
-      old.querySelector(".pin").textContent = "⇆";
+      for (const pin of old.querySelectorAll(".pin")) pin.textContent = "⇆";
     }
     this.pins.forEach(({ row, column }, index) => {
-      const { place, sample } = row.cells[column];
-      if (!sample || !place) return;
+      const { place, sample, drawn } = row.cells[column];
+      if (!sample || !place || !drawn) return;
       place.classList.add("pinned");
       place.querySelector(".pin").textContent = String(index + 1);
     });
@@ -218,6 +251,7 @@ export class SampleTable {
   resize(zoom) {
     this.zoom = zoom;
     for (const { later } of this.rows) later.firstElementChild.style.height = "";
+    this.glance();
     for (const { sample, key, place } of this.rows.flatMap((row) => row.cells)) {
       const image = sample && place?.querySelector("img");
       const address = sample && sampleAddress(key, sample, zoom);
@@ -237,9 +271,12 @@ export class SampleTable {
       row += way[0];
       column += way[1];
     } while (this.rows[row]?.cells[column] && !this.rows[row].cells[column].sample);
-    if (this.rows[row]) this.dress(this.rows[row]);
-    const next = this.rows[row]?.cells[column]?.place.querySelector(".cell");
-    if (!next) return;
+    if (!this.rows[row]?.cells[column]) return;
+    this.dress(this.rows[row]);
+    // It comes into sight by being chosen.
+    if (!this.isNear(column)) Object.assign(this, way[1] < 0 ? { first: column } : { last: column });
+    if (!this.rows[row].cells[column].drawn) this.draw(this.rows[row], column);
+    const next = this.rows[row].cells[column].place.querySelector(".cell");
     for (const cell of this.body.querySelectorAll('.cell[tabindex="0"]')) cell.tabIndex = -1;
     next.tabIndex = 0;
     next.focus();
