@@ -40,7 +40,7 @@ def find(key: str) -> RunFolder | None:
 def listed() -> list[Listed]:
     """All runs in the output folders in use, newest first."""
     looked = (Listed(key, watch.look(path)) for key, path in _keyed())
-    found = [(run.look.created, os.path.basename(run.look.path), run) for run in looked if run.look.created]
+    found = [(run.look.created, run.look.path.rpartition(os.sep)[2], run) for run in looked if run.look.created]
     return [run for _, _, run in sorted(found, key=operator.itemgetter(0, 1), reverse=True)]
 
 
@@ -69,7 +69,7 @@ def _keyed() -> Iterator[tuple[str, str]]:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             parent = os.path.realpath(folder)
             for entry in entries:
-                real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(parent, entry.name)
+                real = os.path.realpath(entry.path) if entry.is_symlink() else f"{parent}{os.sep}{entry.name}"
                 yield _key(real), entry.path
 
 

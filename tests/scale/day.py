@@ -12,7 +12,7 @@ from tests.scale.served import Gui
 DAY_S = 24 * 3600
 LIST_S, RUN_S, TABLE_S = 2.5, 0.7, 2.0
 """How often a page asks for the list, the chosen run and the table of samples while a training goes on."""
-TOLD = 12
+TOLD = 24
 
 
 def polled(gui: Gui, made: Made, limit_s: float) -> None:
@@ -30,8 +30,8 @@ def polled(gui: Gui, made: Made, limit_s: float) -> None:
         answer = _ask(connection, f"/samples/{table}?known={known}")
         known = _version(answer) or known
         done += 1
-        if time.monotonic() - begun >= told:
-            told += limit_s / TOLD
+        if done * LIST_S >= told:
+            told += DAY_S / TOLD
             print(f"  {done * LIST_S / 3600:6.2f} h polled  {gui.memory_mib():6.1f} MiB", flush=True)
     print(
         f"  {done * LIST_S / 3600:6.2f} h polled  {gui.memory_mib():6.1f} MiB, after {time.monotonic() - begun:.0f} s",
