@@ -11,12 +11,14 @@ from app import places
 from app.browse import is_text
 from app.words import say
 from trainer.job.model_files import PICKLES
+from trainer.run.folder import RunFolder
 
-TOOLS = ("inspect", "convert", "merge", "resize", "extract", "doctor")
+TOOLS = ("inspect", "try", "convert", "merge", "resize", "extract", "doctor")
 ENDING = ".safetensors"
 OUT = "the new file"
 """Stands for the new file's path until that is known: what is wrong with the other fields is said first."""
 MAX_NAME_BYTES = 200
+LARGEST_WEIGHT = 100
 MAX_RUNS = 20
 MAX_FILES_OF_A_RUN = 30
 
@@ -38,11 +40,32 @@ def arguments(tool: str, values: Values) -> tuple[list[str], pathlib.Path | None
         return [tool, "--json", *folders, *([] if values.get("network") == "on" else ["--no-network"])], None
     if tool == "inspect":
         return [tool, str(_file(values, "file")), "--json"], None
+    if tool == "try":
+        return _try(values)
     made = {"convert": _convert, "merge": _merge, "resize": _resize, "extract": _extract}[tool](values)
     out = _out(values)
     precision = _text(values, "precision")
     words = [str(out) if word is OUT else word for word in made]
     return [tool, *words, *(["--precision", precision] if precision else [])], out
+
+
+def _try(values: Values) -> tuple[list[str], pathlib.Path]:
+    """Its words, and the picture of all that it draws."""
+    file = _file(values, "file")
+    run = RunFolder(file.parent.parent)
+    if file.parent != run.weights or not run.job.is_file():
+        raise Wrong("file", "tools.no_run_file")
+    weights = [_strength(text) for text in _text(values, "weights").split()]
+    lines = str(values.get("prompts") or "").replace("\0", "").encode("utf-8", "replace").decode().splitlines()
+    words = [f"--weight={weight!r}" for weight in weights] + [f"--prompt={line}" for line in lines if line.strip()]
+    return ["try", str(run.path), "--file", str(file), *words], run.tries_grid(file)
+
+
+def _strength(text: str) -> float:
+    weight = _number(text.rstrip(",;"))
+    if weight is None or abs(weight) > LARGEST_WEIGHT:
+        raise Wrong("weights", "tools.bad_weights", text=text, most=LARGEST_WEIGHT)
+    return weight
 
 
 def _convert(values: Values) -> list[str]:
@@ -149,7 +172,7 @@ def proposal(tool: str, values: Values) -> str:
     chosen = stems.get(tool, [_text(values, "file")])
     if tool == "merge" and _text(values, "checkpoint"):
         chosen = [_text(values, "checkpoint"), *chosen]
-    if tool in ("inspect", "doctor") or not chosen or not chosen[0]:
+    if tool in ("inspect", "try", "doctor") or not chosen or not chosen[0]:
         return ""
     if tool == "convert" and _path(chosen[0]).suffix.lower() in PICKLES:
         return str(_free(_path(chosen[0]).parent, _path(chosen[0]).stem))

@@ -26,6 +26,11 @@ def sentences(printed: str) -> list[str]:
     return lines[:-1] if lines and _MIB.search(lines[-1]) else lines
 
 
+def last_line(printed: str) -> str:
+    """What a tool has said last, "" before its first word."""
+    return (printed.strip().splitlines() or [""])[-1]
+
+
 def examined(printed: str) -> list[dict[str, str]]:
     """The lines of the doctor so far; one that is not whole yet is left out."""
     return [json.loads(line) for line in printed.splitlines(keepends=True) if line.endswith("}\n")]

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from app import tool_form, tool_results
+from app import thumbs, tool_form, tool_results
 from app.tool_form import Values, Wrong
 from app.words import say
 from trainer.run.process import apart, environment
@@ -127,11 +127,15 @@ def _started(words: Sequence[str], out: pathlib.Path | None) -> Task:
 def _so_far(task: Task) -> dict[str, Any]:
     """What a running call tells: how far it is, or what the doctor has found."""
     printed = task.printed("stdout")
+    if task.tool == "try":
+        return {**tool_results.progress(""), "said": tool_results.last_line(printed)}
     return {"examined": tool_results.examined(printed)} if task.tool == "doctor" else tool_results.progress(printed)
 
 
 def _ended(task: Task, status: int) -> dict[str, Any]:
     """How a call has ended, by its exit status: 0 done, 2 refused; for the doctor 1 too is done."""
+    if status != 0 and task.cancelled and task.tool == "try":
+        return {"state": "cancelled", "text": say("tools.cancelled_try")}
     if status != 0 and task.cancelled:
         whole = task.out is not None and task.out.exists()
         return {"state": "cancelled", "text": say("tools.cancelled_late" if whole else "tools.cancelled")}
@@ -140,6 +144,8 @@ def _ended(task: Task, status: int) -> dict[str, Any]:
             return {"state": "done", "examined": found}
         if status == 0 and task.out is None:
             return {"state": "done", "report": tool_results.report(task.printed("stdout"))}
+        if status == 0 and task.out is not None and task.tool == "try":
+            return {"state": "done", "grid": {"path": str(task.out), **thumbs.ticket(task.out)}}
         if status == 0 and task.out is not None:
             said = tool_results.sentences(task.printed("stdout"))
             return {"state": "done", "lines": said, "path": str(task.out), "size_bytes": task.out.stat().st_size}

@@ -174,6 +174,6 @@ export class ToolForm {
     (problem && slot && !slot.hidden ? slot : this.form).append(this.problem);
     if (!problem || !slot) return;
     slot.classList.add("wrong");
-    slot.querySelector("input")?.focus();
+    slot.querySelector("input, textarea")?.focus();
   }
 }

@@ -4,6 +4,7 @@ import { Examination } from "./examination.js";
 import { copied, count, figure, make, megabytes, write } from "./page.js";
 
 const FOLDED_FROM = 60;
+const PICTURE_PX = 1280;
 
 export class Report {
   /** `cancel()` ends the tool, `inspect(path)` shows another file, `picture()` gives the address of a PNG. */
@@ -53,10 +54,10 @@ export class Report {
     return true;
   }
 
-  working({ state, done, total, unit, examined }) {
+  working({ state, done, total, unit, examined, said }) {
     this.work.hidden = false;
     const counted = total > 0 && state === "running";
-    const words = state === "cancelling" ? this.say("cancelling") : examined ? this.say("doctor_looking") : counted ? this.say("counted", { done: count(done), total: count(total), unit }) : this.say("starting");
+    const words = state === "cancelling" ? this.say("cancelling") : said ? said : examined ? this.say("doctor_looking") : counted ? this.say("counted", { done: count(done), total: count(total), unit }) : this.say("starting");
     write(this.text, words);
     this.stop.disabled = state === "cancelling";
     this.progress.classList.toggle("waiting", !counted);
@@ -68,6 +69,7 @@ export class Report {
   ended(news) {
     if (news.examined) return [this.examination.show(news.examined, false)];
     if (news.report) return this.contents(news.report);
+    if (news.grid) return [this.drawn(news.grid)];
     if (news.state === "done") return [this.written(news)];
     const kind = news.state === "cancelled" ? "neutral" : "bad";
     const details = news.details ? make("pre", { text: news.details }) : null;
@@ -86,6 +88,12 @@ export class Report {
       ...lines.map((line) => make("p", { class: "said", text: line[0].toUpperCase() + line.slice(1) })),
       this.path(path),
     );
+  }
+
+  /** The picture of all that was drawn; the address is signed by the program (see thumbs.py). */
+  drawn({ path, key, at }) {
+    const picture = make("img", { src: `thumb?${new URLSearchParams({ path, key, at, px: PICTURE_PX })}`, alt: this.say("try_grid") });
+    return make("article", { class: "card drawn" }, picture, this.path(path));
   }
 
   path(path) {

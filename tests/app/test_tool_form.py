@@ -31,6 +31,25 @@ def test_the_doctor_looks_where_the_page_lives_and_at_the_network_only_when_aske
     assert (found["home"], found["outputs"]) == (places.home(), places.default_outputs())
 
 
+def test_a_try_is_made_with_the_run_that_the_file_is_of(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "猫")
+    file = run.weights / "猫-000003.safetensors"
+    values = {"file": str(file), "weights": "0, -0.5  1", "prompts": "a cat --s 4\n\n--n x\0\n"}
+    with pytest.raises(Wrong, match="from a run"):
+        arguments("try", values)
+    folder.write_job(run, Job(), {})
+    found = options("try", values)
+    assert (found["run"], found["file"]) == (run.path, str(file))
+    assert found["weights"] == [0, -0.5, 1]
+    assert found["prompts"] == ["a cat --s 4", "--n x"]
+    assert options("try", {"file": str(file)})["weights"] is None
+    assert arguments("try", values)[1] == run.tries_grid(file)
+    for weights in ("strong", "nan", "101"):
+        with pytest.raises(Wrong) as error:
+            arguments("try", {**values, "weights": weights})
+        assert error.value.field == "weights"
+
+
 @pytest.mark.parametrize(
     ("tool", "values", "read"),
     [

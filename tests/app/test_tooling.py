@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from app import tooling
+from app import thumbs, tooling
 from app.tooling import Bench
 from app.words import say
+from trainer.job.settings import Job
+from trainer.run import folder
 
 
 @pytest.fixture
@@ -106,6 +108,33 @@ raise SystemExit(1)
     go.touch()
     state = ended(bench, "doctor")
     assert (state["state"], state["examined"]) == ("done", [{"ok": "yes"}, {"ok": "no"}])
+
+
+def test_a_try_tells_where_it_is_and_gives_its_picture_to_the_page(
+    bench: Bench, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = folder.create(tmp_path, "cat")
+    folder.write_job(run, Job(), {})
+    values = {"file": str(run.weights_file("cat")), "weights": "1"}
+    go = tmp_path / "go"
+    code = f"""
+import pathlib, time
+print("loading the model", flush=True)
+while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)
+"""
+    waiting(monkeypatch, code)
+    for word in ("cancel", "finish"):
+        assert bench.begin("try", values)["problem"] == ""
+        while not (state := bench.state("try", "")).get("said"):
+            time.sleep(0.02)
+        assert (state["state"], state["said"]) == ("running", "loading the model")
+        if word == "cancel":
+            bench.cancel("try")
+            assert ended(bench, "try")["text"] == say("tools.cancelled_try")
+    go.touch()
+    grid = ended(bench, "try")["grid"]
+    assert grid["path"] == str(run.tries_grid(run.weights_file("cat")))
+    assert thumbs.is_signed(grid["path"], grid["key"])
 
 
 def test_a_crash_is_told_with_its_last_words(

@@ -52,7 +52,7 @@ def draw(run: RunFolder, wish: Wish, tell: Callable[[str], None]) -> pathlib.Pat
             _write(place_of_it, png(picture, request, job, about, call))
             cells[weight, number] = {"text": request.text, "file": place_of_it.relative_to(run.path).as_posix()}
             tell(say("try_drawn", path=place_of_it))
-    grid = run.tries / f"{path.stem}_grid.png"
+    grid = run.tries_grid(path)
     draw_table(run, cells, grid)
     return grid
 

@@ -75,6 +75,10 @@ class RunFolder:
         """Pictures drawn with a finished file (see engine/trying.py)."""
         return self.path / "tries"
 
+    def tries_grid(self, file: pathlib.Path) -> pathlib.Path:
+        """The picture of all that was drawn with the LoRA `file`."""
+        return self.tries / f"{file.stem}_grid.png"
+
     @property
     def weights(self) -> pathlib.Path:
         return self.path / "weights"
