@@ -145,7 +145,10 @@ def _ended(task: Task, status: int) -> dict[str, Any]:
         if status == 0 and task.out is None:
             return {"state": "done", "report": tool_results.report(task.printed("stdout"))}
         if status == 0 and task.out is not None and task.tool == "try":
-            return {"state": "done", "grid": {"path": str(task.out), **thumbs.ticket(task.out)}}
+            return {
+                "state": "done",
+                "grid": {"path": str(task.out), **thumbs.ticket(task.out, task.out.stat().st_mtime_ns)},
+            }
         if status == 0 and task.out is not None:
             said = tool_results.sentences(task.printed("stdout"))
             return {"state": "done", "lines": said, "path": str(task.out), "size_bytes": task.out.stat().st_size}

@@ -116,11 +116,13 @@ def test_a_try_tells_where_it_is_and_gives_its_picture_to_the_page(
     run = folder.create(tmp_path, "cat")
     folder.write_job(run, Job(), {})
     values = {"file": str(run.weights_file("cat")), "weights": "1"}
-    go = tmp_path / "go"
+    go, grid = tmp_path / "go", run.tries_grid(run.weights_file("cat"))
+    grid.parent.mkdir()
     code = f"""
 import pathlib, time
 print("loading the model", flush=True)
 while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)
+pathlib.Path({str(grid)!r}).touch()
 """
     waiting(monkeypatch, code)
     for word in ("cancel", "finish"):
@@ -132,9 +134,9 @@ while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)
             bench.cancel("try")
             assert ended(bench, "try")["text"] == say("tools.cancelled_try")
     go.touch()
-    grid = ended(bench, "try")["grid"]
-    assert grid["path"] == str(run.tries_grid(run.weights_file("cat")))
-    assert thumbs.is_signed(grid["path"], grid["key"])
+    shown = ended(bench, "try")["grid"]
+    assert shown["path"] == str(grid)
+    assert thumbs.is_signed(shown["path"], shown["key"])
 
 
 def test_a_crash_is_told_with_its_last_words(
