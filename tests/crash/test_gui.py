@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -27,7 +28,8 @@ from trainer.run import events, folder
 from trainer.run.folder import RunFolder
 
 LOCK = "import fcntl,os,sys,time\nlock=open(sys.argv[4]+'/lock','a')\nfcntl.flock(lock,fcntl.LOCK_EX)\n"
-STAY = "while os.path.exists(sys.argv[0]): time.sleep(0.5)\n"
+STAY = "while os.path.exists(sys.argv[0]) and os.path.exists(sys.argv[4]): time.sleep(0.5)\n"
+KEPT = 30
 
 
 class Desk:
@@ -70,6 +72,7 @@ class Desk:
         for what, value in self._noted:
             self._take_note(*what.partition(" ")[::2], value)
         self._look()
+        self._tidy_up()
         return status == SIGKILL
 
     def operations(self) -> list[tuple[str, str]]:
@@ -104,6 +107,13 @@ class Desk:
             if what.startswith("caption"):
                 assert value in self._texts[what] | {value if not self._texts[what] else ""}, what
         assert not [value for what, value in noted if what == "problem" and "caption" in value]
+
+    def _tidy_up(self) -> None:
+        """Removes what many programs have shown: with all of it each look would take longer than the one before."""
+        for kind, known in (("outputs-*/*/job.json", self._runs), ("home/presets/Mine*.json", self._presets)):
+            for path in sorted(self.place.glob(kind), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+                known.discard(path.parent.name if path.name == "job.json" else path.stem)
+                shutil.rmtree(path.parent) if path.name == "job.json" else path.unlink()
 
     def alive(self) -> int:
         """How many runs have a trainer, or what stands in for one."""

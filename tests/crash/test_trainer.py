@@ -55,8 +55,8 @@ def points(seen: Sequence[tuple[str, str]], whats: Sequence[str], rounds: int) -
     chance = random.Random(SEED)
     for nth in range(1, rounds + 1):
         found = [
-            Fault(what, kind, place, chance.randint(1, 2 * nth))
-            for kind, place in sorted(set(seen))
+            Fault(what, kind, place, chance.randint(1, min(2 * nth, count)))
+            for (kind, place), count in sorted(collections.Counter(seen).items())
             for what in whats
             if kind in SAYS[what]
         ]
