@@ -128,7 +128,8 @@ part("page").then((page) => {
   function about() {
     if (shown.held) return say("held");
     if (shown.others.length) return say("waits_for", { names: shown.others.join(", ") });
-    return say(shown.entries.length === 1 ? "count_one" : "count", { count: shown.entries.length });
+    const count = shown.entries.filter((one) => ["waiting", "running"].includes(one.state)).length;
+    return say(["count_none", "count_one"][count] ?? "count", { count });
   }
 
   async function turn() {

@@ -78,6 +78,7 @@ def test_a_failed_training_says_why_and_does_not_block_the_next(
     expect(ui.locator(".runs .finished .run-name", has_text="q-third")).to_be_visible(timeout=PATIENCE_MS)
     # Those that are finished are runs like all others, and the queue is only what is still to be seen to.
     names(ui, "q-second")
+    expect(ui.locator(".queue .about")).to_have_text(say(f"{WORDS}.count_none"))
     assert (outputs / "q-first" / "weights" / "q-first.safetensors").is_file()
     assert (outputs / "q-third" / "weights" / "q-third.safetensors").is_file()
     row(ui, "q-second").locator(".entry-name").click()

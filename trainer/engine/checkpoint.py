@@ -23,7 +23,7 @@ from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job
 from trainer.job.trouble import Trouble
 from trainer.job.words import say
-from trainer.run.folder import RunFolder, write_text, write_whole
+from trainer.run.folder import RunFolder, write_whole
 
 _FILE = "resume.pt"
 _LARGEST_DATA_BYTES = 256 * 2**20
@@ -168,7 +168,7 @@ def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], N
     if what:
         warn(say("data_changed", what=what))
     if now != before:
-        write_text(run.data, json.dumps(now, ensure_ascii=False))
+        write_whole(run.data, lambda stream: stream.write(json.dumps(now, ensure_ascii=False).encode()), anew=False)
 
 
 def load(

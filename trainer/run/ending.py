@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trainer.job.files import open_file
 from trainer.job.trouble import Trouble
 from trainer.run import events
-from trainer.run.folder import Busy, RunFolder, held, write_text
+from trainer.run.folder import Busy, RunFolder, held, write_whole
 
 ENDS = ("stopped", "failed", "finished")
 LARGEST_BYTES = 4096
@@ -55,7 +55,8 @@ def note(run: RunFolder, status: int, began: Before) -> None:
             return
         if status < 0 or status > 255:
             starved = _processes_starved() > began.starved
-            write_text(run.ending, json.dumps(Ending(time.time(), status, starved)._asdict()))
+            text = json.dumps(Ending(time.time(), status, starved)._asdict())
+            write_whole(run.ending, lambda stream: stream.write(text.encode()), anew=False)
             return
         trouble = Trouble("trainer_silent", reason=_last_line(run.log, began.log_bytes) or status)
         with held(run):

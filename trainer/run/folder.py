@@ -140,7 +140,7 @@ def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
         stream.flush()
         os.utime(stream.name, (created.timestamp(),) * 2)
 
-    write_whole(run.job, write)
+    write_whole(run.job, write, anew=False)
 
 
 def _created(run: RunFolder) -> datetime.datetime:
@@ -191,17 +191,19 @@ def _written_at(run: RunFolder) -> float:
     return status.st_mtime if stat.S_ISREG(status.st_mode) else 0.0
 
 
-def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object], *, anew: bool = True) -> None:
     """Writes a file so that at every instant, a power cut included, `path` is absent, the old or the new one, whole.
 
     When it returns, the new one is there to stay. Its folder is made anew where somebody has taken that away, but not
-    the one around it. Raises OSError that names the file, and then the old one is there.
+    the one around it; with `anew` False not even that, for a file of a run itself must not bring back a run that was
+    renamed. Raises OSError that names the file, and then the old one is there.
     """
     # Several trainers may write one file of the cache at once, hence a name of its own; a short one, because the
     # name of the file may already be as long as a name can be.
     beside = path.with_name(f".{uuid.uuid4().hex}{_UNFINISHED}")
     try:
-        path.parent.mkdir(exist_ok=True)
+        if anew:
+            path.parent.mkdir(exist_ok=True)
         with beside.open("wb") as stream:
             write(stream)
             stream.flush()

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 import pytest
 
+from trainer.engine import checkpoint
 from trainer.job import presets
 from trainer.job.fields import Invalid, parse
-from trainer.run import folder
+from trainer.run import ending, folder
 from trainer.run.folder import Busy, RunFolder
 
 
@@ -71,6 +72,21 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
         folder.write_whole(path, fail)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_run_that_was_renamed_is_not_made_anew(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "a")
+    folder.write_job(run, parse({}), {})
+    run.path.rename(tmp_path / "b")
+    began = ending.before(run)
+    for write in (
+        lambda: folder.write_job(run, parse({}), {}),
+        lambda: checkpoint.note_data(run, {"pictures": []}, print),
+    ):
+        with pytest.raises(FileNotFoundError):
+            write()
+    ending.note(run, -9, began)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_two_processes_may_write_one_file_at_once(tmp_path: pathlib.Path) -> None:
