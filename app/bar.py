@@ -24,6 +24,7 @@ from trainer.run.folder import read_job
 UPLOADS = (".json", ".toml", ".txt", ".sh", ".bat", ".cmd", ".ps1")
 """What Kohya's users keep their settings and commands in; what a file is, its content says."""
 OBEY = "(...given) => atelier.obey(...given)"
+KNOWN = "chosen => [chosen, atelier.known()]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,14 @@ def connect(bar: Bar, form: Form, tabs: Any) -> None:
     all_fields = form.inputs()
     on = functools.partial(wire, bar, form)
     filled = [*all_fields, bar.purpose]
-    on(bar.buttons["load"].click, functools.partial(_load, form), [bar.chooser], filled)
+    on(
+        bar.buttons["load"].click,
+        functools.partial(_load, form),
+        [bar.chooser, bar.said],
+        filled,
+        queue=False,
+        js=KNOWN,
+    )
     on(bar.buttons["upload"].upload, functools.partial(_upload, form), [bar.buttons["upload"]], [*filled, bar.chooser])
     on(bar.buttons["take"].click, functools.partial(_paste, form), [bar.pasted], [*filled, bar.chooser])
     opened = [*filled, bar.chooser]
@@ -156,7 +164,14 @@ def wire(
 ) -> None:
     """`do` gives the outputs, then a notice, then an order for the page, which obeys with all fields at hand."""
     done = event(
-        do, list(inputs), [*outputs, bar.notice, bar.said], show_progress="hidden", api_visibility="private", **options
+        do,
+        list(inputs),
+        [*outputs, bar.notice, bar.said],
+        show_progress="hidden",
+        # Not on all fields: see forms.connect.
+        show_progress_on=bar.said,
+        api_visibility="private",
+        **options,
     )
     done.success(None, [bar.said, *form.inputs()], None, js=OBEY)
 
@@ -164,13 +179,16 @@ def wire(
 # ---- presets ----
 
 
-def _load(form: Form, key: str | None) -> list[Any]:
+def _load(form: Form, key: str | None, told: str) -> list[Any]:
     try:
         document = shelf.read(key)
         job = document.job
     except Invalid as error:
         return [*[gr.skip()] * (len(form.widgets) + 1), notice("error", map(_plain, error.messages)), ""]
-    return [*form.fill(job), _about(document), _unknown(document.unknown), order("loaded", preset=key)]
+    # Of a hundred fields a preset changes a few, and the page takes as long for one that stays as for one that changes.
+    known = form.known(told).values()
+    filled = [gr.skip() if new == old else new for new, old in zip(form.fill(job), known, strict=True)]
+    return [*filled, _about(document), _unknown(document.unknown), order("loaded", preset=key)]
 
 
 def _upload(form: Form, paths: list[str]) -> list[Any]:

@@ -8,6 +8,7 @@ window.atelier = (() => {
   const READING_MS = 300;
   let base = null;
   let last = {};
+  let typing = false;
   let timer = 0;
   let entry = "";
   let wanted = "";
@@ -69,6 +70,7 @@ window.atelier = (() => {
     const different = facts.paths.filter(path => !same(now[path], base[path]));
     const touched = facts.paths.filter(path => !same(now[path], last[path]) || !(path in last));
     last = now;
+    typing = false;
     if (keep) store({preset: facts.preset, base, values: now});
     style("changed", different.length ? different.map(path =>
       `#${idOf(path)} [data-testid="block-info"]::before,#${idOf(path)} .label-text::before`).join() +
@@ -102,6 +104,7 @@ window.atelier = (() => {
   function soon(event) {
     if (!event.target.closest?.(".field")) return;
     clearTimeout(timer);
+    typing = true;
     timer = setTimeout(() => press("edited"), event.type === "focusout" ? 30 : DELAY_MS);
   }
 
@@ -280,6 +283,11 @@ window.atelier = (() => {
     opened, edited, changed, doctor, obey, opening, closing, openRun, showRun, editEntry, leaveEntry,
     entryToEdit: () => entry,
     wanted: () => [wanted],
+    /* What the fields of a watcher hold; of all fields only where nothing has just been typed. */
+    known(id) {
+      const paths = id ? facts.watchers[id] : typing ? [] : facts.paths;
+      return JSON.stringify(Object.fromEntries(paths.map(path => [path, last[path]])));
+    },
     draft: () => [JSON.stringify(stored())],
     before: () => [JSON.stringify(before)],
     type,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -130,14 +131,19 @@ class Form:
         Gradio's own `.input` of a text box misses pasted, deleted and composed (Japanese) text, so the page listens to
         the browser's events instead.
         """
+        # All values come as one: whatever is an input or output of an event, Gradio's page looks for and tells of every
+        # other event as well, a hundred fields thousands of times.
+        known = gr.Textbox(visible=False)
         for number, watcher in enumerate(self.watchers):
             button = gr.Button(elem_id=watcher.elem_id(number), elem_classes="gone")
             answered = button.click(
                 self._answer(watcher),
-                self.inputs(watcher.paths),
+                known,
                 list(watcher.outputs),
+                js=f"() => [atelier.known('{watcher.elem_id(number)}')]",
                 queue=False,
                 show_progress="hidden",
+                show_progress_on=button,
                 trigger_mode="always_last",
                 api_visibility="private",
             )
@@ -145,7 +151,16 @@ class Form:
                 answered.success(None, None, None, js="() => atelier.changed()")
 
     def _answer(self, watcher: Watcher) -> Callable[..., Any]:
-        return lambda *given: watcher.answer(self.values(given, watcher.paths))
+        return lambda told: watcher.answer(self.values(list(self.known(told, watcher.paths).values()), watcher.paths))
+
+    def known(self, told: str, paths: Iterable[str] = ()) -> dict[str, Any]:
+        """What the page has told that the widgets of `paths` (or all) hold, None where that is no value of any."""
+        try:
+            given = json.loads(told)
+        except (ValueError, RecursionError):
+            given = None
+        held = given if isinstance(given, dict) else {}
+        return {path: _value(held.get(path)) for path in paths or self.widgets}
 
     def facts(self) -> Mapping[str, Any]:
         """What form.js knows of the form."""
@@ -158,6 +173,10 @@ class Form:
                 "watchers": {watcher.elem_id(number): watcher.paths for number, watcher in enumerate(self.watchers)},
             }
         )
+
+
+def _value(told: object) -> Any:
+    return told if isinstance(told, str | int | float | bool) else None
 
 
 def _search(section: str) -> str:

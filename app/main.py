@@ -120,6 +120,7 @@ def _connect_draft(page: gr.Blocks, form: Form, top: bar.Bar) -> None:
             js=f"() => atelier.{kept}()",
             queue=False,
             show_progress="hidden",
+            show_progress_on=draft,  # not on all fields: see forms.connect
             api_visibility="private",
         ).then(None, form.inputs(), None, js="(...values) => atelier.opened(...values)")
 

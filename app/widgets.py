@@ -61,9 +61,9 @@ def shown(spec: Spec, value: Any) -> Any:
 def read(spec: Spec, given: Any) -> Any:
     """What the widget gives as a value for the declaration to judge; full-width digits are read like others."""
     if spec.kind == "pairs":
-        return fields.read_pairs(unicodedata.normalize("NFKC", given or ""))
+        return fields.read_pairs(unicodedata.normalize("NFKC", str(given or "")))
     if spec.kind == "numbers" or _as_text(spec):
-        return unicodedata.normalize("NFKC", given or "")
+        return unicodedata.normalize("NFKC", str(given or ""))
     return "" if given is None and spec.kind in ("text", "lines") else given
 
 

@@ -106,6 +106,20 @@ def test_the_page_knows_where_each_setting_is_and_what_it_is_called(form: Form) 
     assert any("training.epochs" in paths for paths in facts["watchers"].values())
 
 
+@pytest.mark.parametrize("told", ["", "{", "[1]", "null", "[" * 100_000])
+def test_what_the_page_tells_without_sense_is_no_value_of_any_field(form: Form, told: str) -> None:
+    assert form.known(told, ["training.epochs", "dataset.folder"]) == {"training.epochs": None, "dataset.folder": None}
+
+
+def test_a_preset_changes_only_the_fields_that_differ_from_what_the_page_has(form: Form) -> None:
+    held = dict(zip(form.widgets, form.fill(shelf.read(shelf.STARTER).job), strict=True))
+    told = json.dumps({**held, "training.epochs": 77, "dataset.folder": ["no", "text"]})
+    filled = dict(zip(form.widgets, bar._load(form, shelf.STARTER, told), strict=False))
+    changed = {path for path, value in filled.items() if not isinstance(value, dict)}
+    assert changed == {"training.epochs", "dataset.folder"}
+    assert filled["training.epochs"] == held["training.epochs"]
+
+
 def test_no_stylesheet_or_script_asks_another_machine() -> None:
     folder = pathlib.Path(main.__file__).parent
     texts = [
