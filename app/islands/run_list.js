@@ -76,7 +76,7 @@ export class RunList {
       return `${say("epoch_of", { epoch: run.epoch, epochs: run.epochs })}${left}`;
     }
     if (run.state === "waiting" || run.state === "running") return run.stage?.text || state;
-    if (run.state === "finished") return `${state} · ${span(say, run.duration_s)} · ${moment(run.started_at)}`;
+    if (run.state === "finished") return `${say("finished_in", { time: span(say, run.duration_s) })} · ${moment(run.seen_at ?? run.created)}`;
     return run.steps ? `${state} · ${at}` : `${state} · ${moment(run.created)}`;
   }
 

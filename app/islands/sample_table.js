@@ -179,6 +179,7 @@ export class SampleTable {
 
   picture(row, column, cell) {
     const { sample, key } = cell;
+    cell.zoom = this.zoom;
     const image = make("img", {
       src: sampleAddress(key, sample, this.zoom),
       alt: sample.text,
@@ -252,10 +253,12 @@ export class SampleTable {
     this.zoom = zoom;
     for (const { later } of this.rows) later.firstElementChild.style.height = "";
     this.glance();
-    for (const { sample, key, place } of this.rows.flatMap((row) => row.cells)) {
-      const image = sample && place?.querySelector("img");
-      const address = sample && sampleAddress(key, sample, zoom);
-      if (image && image.getAttribute("src") !== address) image.src = address;
+    for (const cell of this.rows.flatMap((row) => row.cells)) {
+      const image = cell.sample && cell.zoom < zoom && cell.place?.querySelector("img");
+      if (!image) continue;
+      cell.zoom = zoom;
+      const address = sampleAddress(cell.key, cell.sample, zoom);
+      if (image.getAttribute("src") !== address) image.src = address;
     }
   }
 

@@ -9,7 +9,7 @@ import pytest
 
 from app import jobs
 from trainer.job.fields import parse
-from trainer.run import folder, process, queue
+from trainer.run import events, folder, process, queue
 
 
 @pytest.fixture
@@ -71,6 +71,21 @@ def test_a_run_that_the_queue_does_not_know_is_only_resumed(begun: list[str], tm
     jobs.resume(folder.create(tmp_path / "outputs", "cat"))
     assert begun == ["begin_trainer"]
     assert not queue.entries()
+
+
+def test_learning_rates_are_halved_once_for_each_failure_however_often_it_is_asked_for(
+    begun: list[str], tmp_path: pathlib.Path
+) -> None:
+    run = folder.create(tmp_path / "outputs", "cat")
+    folder.write_job(run, parse({"training": {"learning_rate": 0.4}}), {})
+    rates = []
+    for _ in range(2):
+        events.EventLog(run.events).write(events.Failed(reason="The loss is not finite", advice="Go slower"))
+        for _ in range(2):
+            jobs.resume_slower(run)
+            rates.append(folder.read_job(run).training.learning_rate)
+    assert rates == [0.2, 0.2, 0.1, 0.1]
+    assert begun == ["begin_trainer"] * 4
 
 
 def test_a_real_worker_ends_when_it_finds_nothing_to_do() -> None:

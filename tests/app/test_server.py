@@ -1,6 +1,7 @@
 """Where the page is served."""
 
 import contextlib
+import socket
 
 import pytest
 
@@ -9,6 +10,8 @@ from app import server
 
 def test_the_next_free_port_is_taken_and_only_this_machine_listens() -> None:
     with contextlib.closing(server.listen(0)) as first:
+        # What asyncio looks at before it lets an answer leave at once.
+        assert first.proto == socket.IPPROTO_TCP
         host, port = first.getsockname()
         assert host == "127.0.0.1"
         with contextlib.closing(server.listen(port)) as second:

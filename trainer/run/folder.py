@@ -324,6 +324,16 @@ def request(run: RunFolder, what: Request) -> None:
     (run.requests / what).touch()
 
 
+def first_to(run: RunFolder, what: str) -> bool:
+    """Whether nobody else has come to do `what` since the last event of `run`. Raises OSError."""
+    run.requests.mkdir(exist_ok=True)
+    try:
+        (run.requests / f"{what}-{os.stat(run.events).st_size}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 def take_request(run: RunFolder, what: Request) -> bool:
     """Whether `what` was asked for; the request is gone afterwards. Raises OSError when it cannot be taken away."""
     try:

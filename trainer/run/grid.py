@@ -11,12 +11,16 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from trainer.dataset.pictures import BrokenPicture, open_picture
+from trainer.job.words import say
 from trainer.run import events
 from trainer.run.folder import RunFolder, write_whole
 
 _CELL_PX, _GAP_PX, _LEFT_PX, _TOP_PX = 192, 6, 64, 58
 _LARGEST_ROWS = 100
 _LARGEST_COLUMNS = 50
+_LARGEST_CELLS = 1000
+"""More make a picture that programs do not open, and that takes hundreds of megabytes to draw."""
+_FOOT_PX = 28
 _MOST = 10**9
 _JAPANESE_FONTS = (
     "NotoSansCJK-Regular.ttc",
@@ -52,12 +56,13 @@ def _is_whole(event: Mapping[str, Any]) -> bool:
 
 
 def _drawn(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, Any]]) -> Image.Image:
-    epochs = _thinned(sorted({epoch for epoch, _ in cells}))
-    prompts = sorted({prompt for _, prompt in cells})[:_LARGEST_COLUMNS]
+    all_epochs, all_prompts = sorted({epoch for epoch, _ in cells}), sorted({prompt for _, prompt in cells})
+    prompts = all_prompts[:_LARGEST_COLUMNS]
+    epochs = _thinned(all_epochs, min(_LARGEST_ROWS, _LARGEST_CELLS // len(prompts)))
     pitch = _CELL_PX + _GAP_PX
-    sheet = Image.new(
-        "RGB", (_LEFT_PX + pitch * len(prompts) + _GAP_PX, _TOP_PX + pitch * len(epochs) + _GAP_PX), _PAPER
-    )
+    foot = _foot(len(epochs), len(all_epochs), len(prompts), len(all_prompts))
+    width, height = _LEFT_PX + pitch * len(prompts) + _GAP_PX, _TOP_PX + pitch * len(epochs) + _GAP_PX
+    sheet = Image.new("RGB", (width, height + (_FOOT_PX if foot else 0)), _PAPER)
     draw, font = ImageDraw.Draw(sheet), _font("".join(str(event["text"]) for event in cells.values()))
     for column, prompt in enumerate(prompts):
         text = next(str(event["text"]) for (_, number), event in cells.items() if number == prompt)
@@ -72,7 +77,15 @@ def _drawn(run: RunFolder, cells: Mapping[tuple[float, int], Mapping[str, Any]])
                 with contextlib.suppress(BrokenPicture):
                     cell = _cell(run.path / str(cells[epoch, prompt]["file"]))
                     sheet.paste(cell, (_LEFT_PX + column * pitch, _TOP_PX + row * pitch))
+    draw.text((_LEFT_PX, height), foot, _FAINT, font)
     return sheet
+
+
+def _foot(rows: int, all_rows: int, columns: int, all_columns: int) -> str:
+    """What the picture leaves out, in a sentence; "" where that is nothing."""
+    if (rows, columns) == (all_rows, all_columns):
+        return ""
+    return say("grid_cut", rows=rows, all_rows=all_rows, columns=columns, all_columns=all_columns)
 
 
 def _cell(path: pathlib.Path) -> Image.Image:
@@ -92,6 +105,7 @@ def _font(texts: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(13)
 
 
-def _thinned(epochs: list[float]) -> list[float]:
-    step = -(-len(epochs) // _LARGEST_ROWS)
+def _thinned(epochs: list[float], most: int) -> list[float]:
+    """At most so many of them, evenly, with the first and the last."""
+    step = -(-(len(epochs) - 1) // (most - 1))
     return [*epochs[:1], *epochs[len(epochs) - 1 :: -step][::-1]] if step > 1 else epochs

@@ -23,6 +23,21 @@ def test_a_row_an_epoch_and_a_column_a_prompt(tmp_path: pathlib.Path) -> None:
     assert rows == [[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 0)]]
 
 
+def test_of_thousands_of_samples_it_shows_what_a_picture_can_hold_and_says_so(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    log = events.EventLog(run.events)
+    about = {"text": "a cat", "seed": 42, "width_px": 64, "height_px": 64, "step": 1, "file": "samples/gone.png"}
+    for epoch in range(120):
+        for prompt in range(1, 61):
+            log.write(events.Sample(epoch=epoch, prompt=prompt, **about))
+    draw_grid(run)
+    with Image.open(run.grid) as grid:
+        assert grid.width < 10_000
+        assert grid.height < 4_500
+        foot = grid.crop((64, grid.height - 28, 700, grid.height))
+        assert len(foot.getcolors()) > 1
+
+
 def test_the_place_of_a_sample_that_was_removed_stays_empty(tmp_path: pathlib.Path) -> None:
     run = folder.create(tmp_path, "cat")
     log = events.EventLog(run.events)
