@@ -37,7 +37,7 @@ from trainer.engine.groups import groups
 from trainer.engine.metadata import About, metadata, optimizer_name
 from trainer.engine.pieces import WHOLE, SameChance, pieces, shares
 from trainer.engine.receipt import changes_nothing, largest_error
-from trainer.engine.sampling import Moment, draw_samples
+from trainer.engine.sampling import BrokenOff, Moment, draw_samples
 from trainer.engine.soundness import LossWatch
 from trainer.engine.thumbnail import thumbnail
 from trainer.engine.undo import undone_on_error
@@ -64,13 +64,15 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
     session, progress = begin(job, run, tell)
     place, steps, per_epoch = session.place, session.steps, session.per_epoch
     step, losses = progress.step, list(progress.losses)
-    if step == 0 and job.samples.baseline and place.is_main:
-        session.sample(Moment(0, 0))
     moment = session.moment(step)
+    asked, owed = frozenset[Request](), False
+    if step == 0 and job.samples.baseline and not session.made(lambda: session.sample(Moment(0, 0))):
+        session.listen()
+        tell(events.Stopped(step=0, epoch=0, file=""))
+        return
     if progress.owed:
-        losses = session.settle(moment, losses, frozenset())
+        losses, asked, owed = session.settle(moment, losses, asked)
 
-    asked: frozenset[Request] = frozenset()
     while step < steps and "stop" not in asked:
         epoch = step // per_epoch + 1
         batches = grouped(
@@ -87,19 +89,21 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             asked = (asked & {"stop_after_epoch"}) | session.listen()
             if "pause" in asked:
                 asked = session.pause(moment, losses, asked)
-            stopping = "stop" in asked and moment.within > 0
-            if not stopping:
-                losses = session.settle(moment, losses, asked)
+            # Drawing samples takes long: a stop does not wait for it, and a kill must not cost what was learned before.
+            drawing = session.draws(moment, asked)
+            owed = "stop" in asked and step < steps and (drawing or moment.within > 0)
+            if drawing and not owed and session.keeps(moment, asked):
+                session.keep_state(moment, losses, owed=True)
+            if not owed:
+                losses, asked, owed = session.settle(moment, losses, asked)
             if "stop_after_epoch" in asked and not moment.within:
                 asked |= {"stop"}
-            keeping = session.pace.is_due(not moment.within) or asked & {"stop", "save"} or step == steps
-            # What an exploding loss leaves is not to take the place of the last good state.
-            if keeping and place.is_main and ("stop" in asked or not session.watch.suspects):
-                session.keep_state(moment, losses, owed=stopping)
+            if session.keeps(moment, asked):
+                session.keep_state(moment, losses, owed)
             if "stop" in asked or step == steps:
                 break
 
-    if step < steps:
+    if step < steps or owed:
         file = session.save(moment, step_ending(step)) if place.is_main else ""
         tell(events.Stopped(step=step, epoch=moment.epoch, file=file))
         return
@@ -256,6 +260,12 @@ class Session:
                     self.keep_state(moment, losses)
             raise
 
+    def keeps(self, moment: Moment, asked: frozenset[Request]) -> bool:
+        """Whether this process is to save the state now, after a step."""
+        due_now = self.pace.is_due(not moment.within) or asked & {"stop", "save"} or moment.step == self.steps
+        # What an exploding loss leaves is not to take the place of the last good state.
+        return self.place.is_main and bool(due_now) and ("stop" in asked or not self.watch.suspects)
+
     def keep_state(self, moment: Moment, losses: Sequence[float], owed: bool = False) -> None:
         """Saves what resume needs; all that was told before is on the disk by then."""
         with self.pace.saving():
@@ -280,8 +290,7 @@ class Session:
         self.tell(events.Paused(step=moment.step, epoch=moment.epoch))
 
         def grant(now: frozenset[Request]) -> None:
-            if self.place.is_main:
-                self.keep(moment, step_ending(moment.step), "save" in now, "sample" in now)
+            self.made(lambda: self.keep(moment, step_ending(moment.step), "save" in now, "sample" in now))
 
         # At the end of an epoch its own file and samples are still to come: what is asked for comes with them.
         left, waited_s = waited(self.listen, grant if moment.within else None)
@@ -290,32 +299,47 @@ class Session:
             self.tell(events.Resumed(step=moment.step, epoch=moment.epoch))
         return (asked - {"pause"}) | left
 
-    def settle(self, moment: Moment, losses: list[float], asked: frozenset[Request]) -> list[float]:
-        """Makes what is due or asked for after a step, and ends its epoch; the losses of the epoch under way."""
-        if moment.within:
-            if self.place.is_main:
-                self.keep_within(moment, asked)
-            return losses
-        if losses:
+    def settle(
+        self, moment: Moment, losses: list[float], asked: frozenset[Request]
+    ) -> tuple[list[float], frozenset[Request], bool]:
+        """Makes what is due or asked for after a step, and ends its epoch.
+
+        What comes back: the losses of the epoch under way, what is asked for now, and whether something is owed still,
+        because a stop was asked for while samples were drawn.
+        """
+        if not moment.within and losses:
             self.tell(events.Epoch(epoch=moment.epoch, step=moment.step, loss=sum(losses) / len(losses)))
+        keep = self.keep_within if moment.within else self.keep_epoch
+        if not self.made(lambda: keep(moment, asked)):
+            return losses, asked | self.listen(), True
+        return losses if moment.within else [], asked, False
+
+    def made(self, make: Callable[[], object]) -> bool:
+        """Lets the main process make something; False, in all of them, where a stop broke it off."""
+        broken_off = False
         if self.place.is_main:
-            self.keep_epoch(moment, asked)
-        return []
+            try:
+                make()
+            except BrokenOff:
+                broken_off = True
+        return not self.place.said_by_main(broken_off)
 
     def saves_at(self, step: int) -> bool:
         """Whether a file is written after this step because of its number."""
         return due(step, self.job.output.save_every_steps)
 
-    def samples_at(self, moment: Moment, last: bool) -> bool:
-        """Whether samples are made at this moment, the end of an epoch; at the end always, if ever."""
+    def draws(self, moment: Moment, asked: frozenset[Request]) -> bool:
+        """Whether samples are due at this moment or asked for; at the end always, if ever."""
         samples = self.job.samples
-        by_epoch, by_step = due(moment.epoch, samples.every_epochs), due(moment.step, samples.every_steps)
-        return by_epoch or by_step or (last and samples.every_epochs + samples.every_steps > 0)
+        by_epoch = not moment.within and due(moment.epoch, samples.every_epochs)
+        by_step = due(moment.step, samples.every_steps)
+        at_the_end = moment.step == self.steps and samples.every_epochs + samples.every_steps > 0
+        return bool(samples.prompts) and (by_epoch or by_step or at_the_end or "sample" in asked)
 
     def keep_within(self, moment: Moment, asked: frozenset[Request]) -> None:
         """Saves and samples within an epoch where it is time to or asked for. Raises Trouble like `save`."""
-        sampling = due(moment.step, self.job.samples.every_steps) or "sample" in asked
-        self.keep(moment, step_ending(moment.step), self.saves_at(moment.step) or "save" in asked, sampling)
+        saving = self.saves_at(moment.step) or "save" in asked
+        self.keep(moment, step_ending(moment.step), saving, self.draws(moment, asked))
 
     def keep_epoch(self, moment: Moment, asked: frozenset[Request]) -> None:
         """Saves and samples after an epoch likewise; after the last one, the file without a number."""
@@ -323,7 +347,7 @@ class Session:
         numbered = due(moment.epoch, self.job.output.save_every_epochs) or last
         ending = None if last else f"{moment.epoch:06d}" if numbered else step_ending(moment.step)
         saving = numbered or self.saves_at(moment.step) or "save" in asked
-        self.keep(moment, ending, saving, self.samples_at(moment, last) or "sample" in asked)
+        self.keep(moment, ending, saving, self.draws(moment, asked))
 
     def keep(self, moment: Moment, ending: str | None, saving: bool, sampling: bool) -> None:
         """Saves and samples where it is time to; a file that is to show its sample is written after it, come what may.

@@ -15,7 +15,7 @@ from trainer.job.prompts import read_prompt
 from trainer.job.settings import Job
 from trainer.job.words import say
 from trainer.run.events import Event, Sample, Stage, Warned
-from trainer.run.folder import RunFolder, write_whole
+from trainer.run.folder import RunFolder, pending, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,17 +63,26 @@ def _request(job: Job, number: int, line: str) -> SampleRequest:
     )
 
 
+class BrokenOff(Exception):
+    """A stop was asked for while samples were drawn."""
+
+
 def draw_samples(
     family: Family, parts: Parts, job: Job, run: RunFolder, moment: Moment, tell: Callable[[Event], None]
 ) -> None:
-    """Draws, writes and tells of the samples of one moment."""
+    """Draws, writes and tells of the samples of one moment. Raises BrokenOff as soon as a stop is asked for."""
     wanted = requests(job)
     if not wanted:
         return
     tell(Stage(text=say("stage_samples")))
     for component in parts.components:
         component.module.eval()
-    for number, (request, picture) in enumerate(zip(wanted, _pictures(family, parts, wanted), strict=True), 1):
+
+    def onward() -> None:
+        if "stop" in pending(run):
+            raise BrokenOff
+
+    for number, (request, picture) in enumerate(zip(wanted, _pictures(family, parts, wanted, onward), strict=True), 1):
         if picture is None:
             size = {"width": request.width_px, "height": request.height_px}
             tell(Warned(text=say("sample_out_of_memory", prompt=number, step=moment.step, **size)))
@@ -96,20 +105,22 @@ def draw_samples(
         )
 
 
-def _pictures(family: Family, parts: Parts, wanted: Sequence[SampleRequest]) -> Sequence[Image.Image | None]:
+def _pictures(
+    family: Family, parts: Parts, wanted: Sequence[SampleRequest], onward: Callable[[], None]
+) -> Sequence[Image.Image | None]:
     """The pictures asked for; one by one where memory does not suffice for more, and None where not even for one."""
-    together, lack = attempted(lambda: family.sample(parts, wanted))
-    return [_alone(family, parts, request) for request in wanted] if lack else together
+    together, lack = attempted(lambda: family.sample(parts, wanted, onward))
+    return [_alone(family, parts, request, onward) for request in wanted] if lack else together
 
 
-def _alone(family: Family, parts: Parts, request: SampleRequest) -> Image.Image | None:
-    picture, lack = attempted(lambda: family.sample(parts, [request])[0])
+def _alone(family: Family, parts: Parts, request: SampleRequest, onward: Callable[[], None]) -> Image.Image | None:
+    picture, lack = attempted(lambda: family.sample(parts, [request], onward)[0])
     decoder = parts.picture_encoder
     if not lack or not hasattr(decoder, "enable_tiling"):
         return picture
     decoder.enable_tiling()  # it decodes large pictures in parts, whose seams may show
     try:
-        return attempted(lambda: family.sample(parts, [request])[0])[0]
+        return attempted(lambda: family.sample(parts, [request], onward)[0])[0]
     finally:
         decoder.disable_tiling()
 

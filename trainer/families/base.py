@@ -124,6 +124,10 @@ class SampleRequest:
     sampler: str
 
 
+def no_matter() -> None:
+    """Lets a drawing go on."""
+
+
 class Family(Protocol):
     """The five functions of a family's module."""
 
@@ -142,8 +146,13 @@ class Family(Protocol):
         It is the one that they have in the whole batch, whatever they share with the other pictures.
         """
 
-    def sample(self, parts: Parts, requests: Sequence[SampleRequest]) -> Sequence[Image.Image]:
-        """The pictures asked for, each from noise of its own seed; the training's randomness is not touched."""
+    def sample(
+        self, parts: Parts, requests: Sequence[SampleRequest], onward: Callable[[], object] = no_matter
+    ) -> Sequence[Image.Image]:
+        """The pictures asked for, each from noise of its own seed; the training's randomness is not touched.
+
+        `onward` is called again and again meanwhile; what it raises ends the drawing.
+        """
 
 
 def family(name: str) -> Family:

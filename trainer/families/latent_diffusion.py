@@ -186,11 +186,13 @@ def _denoised(parts: LatentDiffusion, x: Tensor, steps: Tensor, told: Conditions
 
 
 @torch.no_grad()
-def sample(parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe) -> list[Image.Image]:
+def sample(
+    parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe, onward: Callable[[], object]
+) -> list[Image.Image]:
     """The pictures asked for; those alike in size, steps, guidance and sampler are drawn together as memory allows."""
     pictures: dict[int, Image.Image] = {}
     for numbers in _alike(requests):
-        drawn = _sample_alike(parts, [requests[number] for number in numbers], describe)
+        drawn = _sample_alike(parts, [requests[number] for number in numbers], describe, onward)
         pictures.update(zip(numbers, drawn, strict=True))
     return [pictures[number] for number in range(len(requests))]
 
@@ -206,7 +208,9 @@ def _alike(requests: Sequence[SampleRequest]) -> Iterator[list[int]]:
             yield numbers[start : start + together]
 
 
-def _sample_alike(parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe) -> list[Image.Image]:
+def _sample_alike(
+    parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe, onward: Callable[[], object]
+) -> list[Image.Image]:
     first, device = requests[0], parts.device
     guided = first.guidance > 1
     told = describe(requests, guided)
@@ -219,6 +223,7 @@ def _sample_alike(parts: LatentDiffusion, requests: Sequence[SampleRequest], des
     x = x * scheduler.init_noise_sigma
     random = {"generator": generators} if first.sampler == "euler_a" else {}
     for step in scheduler.timesteps:
+        onward()
         model_input = scheduler.scale_model_input(torch.cat([x, x]) if guided else x, step)
         found = _denoised(parts, model_input, step, told)
         if guided:

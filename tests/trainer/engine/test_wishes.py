@@ -36,6 +36,10 @@ def trained(job: Job, when: When, run: RunFolder | None = None) -> tuple[RunFold
     return run, seen
 
 
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
 def nothing(event: events.Event, run: RunFolder) -> None:
     """Asks for nothing."""
 
@@ -137,7 +141,7 @@ def test_a_file_samples_and_the_state_come_at_once_when_asked_for(job: Job) -> N
             folder.request(run, "sample")
 
     run, seen = trained(job, when)
-    assert kinds(seen)[3:8] == ["asked", "asked", "saved", "sample", "keeping"]
+    assert kinds(seen)[3:9] == ["asked", "asked", "keeping", "saved", "sample", "keeping"]
     assert (run.weights / "tiny-step00000002.safetensors").is_file()
     silent = job.model_copy(update={"samples": job.samples.model_copy(update={"prompts": []})})
     _, seen = trained(silent, when)
@@ -150,9 +154,6 @@ def test_the_state_is_saved_within_an_epoch_and_resumed_to_the_same_bits(job: Jo
     """The smallest of all intervals: only that saving may not take much of the time keeps it from every step."""
     often = job.model_copy(update={"output": job.output.model_copy(update={"save_state_every_minutes": 1e-9})})
 
-    class Killed(Exception):
-        pass
-
     def when(event: events.Event, run: RunFolder) -> None:
         kept.extend([event.step] if event.kind == "keeping" else [])
         if event.kind == "step" and event.step == 6:
@@ -164,3 +165,46 @@ def test_the_state_is_saved_within_an_epoch_and_resumed_to_the_same_bits(job: Jo
         trained(often, when, run)
     assert 1 in kept
     assert_same_result(trained(often, nothing, run)[0], trained(job, nothing)[0])
+
+
+def test_a_trainer_killed_while_it_draws_goes_on_behind_its_last_step_and_draws_what_it_owes(job: Job) -> None:
+    two = job.model_copy(update={"samples": job.samples.model_copy(update={"prompts": ["a red thing", "a thing"]})})
+
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "sample" and event.step == 3:
+            raise Killed
+
+    run = folder.create(pathlib.Path(job.output.folder), job.output.name)
+    with pytest.raises(Killed):
+        trained(two, when, run)
+    _, again = trained(two, nothing, run)
+    assert [event.first_step for event in again if event.kind == "started"] == [3]
+    assert [(event.step, event.prompt) for event in again if event.kind == "sample"] == [(3, 1), (3, 2), (6, 1), (6, 2)]
+    whole, _ = trained(two, nothing)
+    assert_same_result(run, whole)
+    assert all(path.read_bytes() == (whole.samples / path.name).read_bytes() for path in run.samples.glob("*_p*.png"))
+
+
+@pytest.mark.parametrize("at", [0, 2, 3, 6])
+def test_a_stop_does_not_wait_for_samples_which_are_drawn_when_it_is_resumed(job: Job, at: int) -> None:
+    often = {"every_steps": 2, "baseline": True}
+    drawn = job.model_copy(update={"samples": job.samples.model_copy(update=often)})
+    run = folder.create(pathlib.Path(job.output.folder), job.output.name)
+    began: list[int] = []
+
+    def when(event: events.Event, run: RunFolder) -> None:
+        began.extend([event.step] if event.kind == "step" else [])
+        if event.kind == "stage" and "sample" in event.text and (began or [0])[-1] == at:
+            folder.request(run, "stop")
+
+    _, seen = trained(drawn, when, run)
+    assert (seen[-1].kind, seen[-1].step) == ("stopped", at)
+    assert at not in [event.step for event in seen if event.kind == "sample"]
+    _, again = trained(drawn, nothing, run)
+    assert again[-1].kind == "finished"
+    assert at in [event.step for event in again if event.kind == "sample"]
+    whole, usual = trained(drawn, nothing)
+    assert_same_result(run, whole)
+    assert {path.name for path in run.samples.iterdir()} == {path.name for path in whole.samples.iterdir()}
+    last = {event.epoch: event.loss for event in [*seen, *again] if event.kind == "epoch"}
+    assert last == {event.epoch: event.loss for event in usual if event.kind == "epoch"}
