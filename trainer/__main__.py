@@ -1,6 +1,7 @@
 """The command line: python -m trainer run · check · resume · pause · stop · queue · …, and the tools for LoRA files."""
 
 import argparse
+import contextlib
 import faulthandler
 import os
 import pathlib
@@ -16,8 +17,9 @@ from trainer.job.trouble import Refused, Trouble
 from trainer.job.words import say
 from trainer.queue_verbs import add_queue
 from trainer.quiet import quieten
-from trainer.run import folder
+from trainer.run import folder, queue
 from trainer.run.folder import RunFolder
+from trainer.run.process import BEGUN
 from trainer.run.room import disk_trouble
 from trainer.terminal import Terminal
 from trainer.tools.arguments import add_tools
@@ -75,6 +77,10 @@ def resume(options: argparse.Namespace) -> int:
     if folder.is_alive(here) and folder.take_request(here, "pause"):
         print(say("cli_asked_resume", run=here.path))
         return 0
+    # Of what was begun by the queue or the page, the queue knows. Without it a training goes on all the same.
+    if BEGUN not in os.environ and is_first_process() and not folder.is_alive(here):
+        with contextlib.suppress(OSError, Refused):
+            queue.resumed(here)
     return carry_on(here)
 
 

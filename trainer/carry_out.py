@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from trainer.job.base_model import describe
@@ -113,10 +113,13 @@ class _StopAsked(Exception):
 
 def _carry_out(job: Job, run: RunFolder, show: Show) -> int:
     log, alone = events.EventLog(run.events), os.environ.get("WORLD_SIZE", "1") == "1"
-    saved = Saved(_last_step(run, ("epoch", "keeping", "stopped")))
+    saved = Saved()
+    for event in events.read(run.events)[0]:
+        saved.see(event)
+    saved.has_begun = False
 
     def tell(event: events.Event) -> None:
-        saved.see(event)
+        saved.see(event.model_dump())
         log.write(event)
         show(event)
 
@@ -196,26 +199,23 @@ def _is_done(run: RunFolder) -> bool:
     return ends[-1:] == ["finished"]
 
 
-def _last_step(run: RunFolder, kinds: Container[str] = ("step",)) -> int:
-    return max((event["step"] for event in events.read(run.events)[0] if event["kind"] in kinds), default=0)
-
-
 class Saved:
     """The step and epoch of the last saved state, as far as the events tell."""
 
-    def __init__(self, step: int = 0) -> None:
-        self.step, self.epoch, self.has_begun = step, 0, False
-        self._next = (step, 0)
+    def __init__(self) -> None:
+        self.step = self.epoch = 0
+        self.has_begun = False
+        self._next = (0, 0)
 
-    def see(self, event: events.Event) -> None:
+    def see(self, event: Mapping[str, Any]) -> None:
         """Takes in an event. Whatever comes after `keeping`, but for a failure, comes after the state was saved."""
-        if isinstance(event, events.Started):
+        if event["kind"] == "started":
             self.has_begun = True
-            self._next = (event.first_step, event.first_step // max(1, event.steps_per_epoch))
-        if not isinstance(event, events.Stage | events.Failed):
+            self._next = (event["first_step"], event["first_step"] // max(1, event["steps_per_epoch"]))
+        if event["kind"] not in ("stage", "failed"):
             self.step, self.epoch = self._next
-        if isinstance(event, events.Keeping):
-            self._next = (event.step, event.epoch)
+        if event["kind"] == "keeping":
+            self._next = (event["step"], event["epoch"])
 
 
 @contextlib.contextmanager

@@ -299,15 +299,15 @@ def test_a_run_is_paused_let_go_on_and_asked_for_things_by_buttons(ui: Page, bar
         log.write(events.Paused(step=1, epoch=1))
         expect(state).to_have_text(say("islands.live_monitor.state_paused"))
         expect(ui.locator(".run .pause")).to_be_hidden()
-        assert folder.is_paused(bare_run)
+        assert "pause" in folder.pending(bare_run)
         ui.click(".run .resume")
         for _ in range(100):
-            if not folder.is_paused(bare_run):
+            if "pause" not in folder.pending(bare_run):
                 break
             time.sleep(0.05)
         log.write(events.Resumed(step=1, epoch=1))
         expect(state).to_have_text(say("islands.live_monitor.state_running"))
-        assert not folder.is_paused(bare_run)
+        assert "pause" not in folder.pending(bare_run)
         asked(".asks .stop-after-epoch", "stop_after_epoch")
         expect(state).to_have_text(say("islands.live_monitor.stopping_after_epoch"))
         log.write(events.Stopped(step=9, epoch=1, file=""))

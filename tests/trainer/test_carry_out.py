@@ -67,13 +67,13 @@ def test_the_first_ctrl_c_asks_to_stop_and_the_second_ends_at_once(run: RunFolde
 def test_a_state_counts_as_saved_once_training_has_gone_on() -> None:
     saved, step = Saved(), {"loss": 0.1, "learning_rate": 1.0}
     lengths = {"steps": 30, "steps_per_epoch": 10, "epochs": 3, "pictures": 1}
-    saved.see(events.Started(name="a", first_step=10, prompts=[], device="cpu", **lengths))
+    saved.see(events.Started(name="a", first_step=10, prompts=[], device="cpu", **lengths).model_dump())
     assert (saved.step, saved.epoch) == (10, 1)
-    saved.see(events.Epoch(epoch=2, step=20, loss=0.1))
-    saved.see(events.Keeping(step=20, epoch=2))
-    saved.see(events.Failed(reason="The disk is full.", advice=""))
+    saved.see(events.Epoch(epoch=2, step=20, loss=0.1).model_dump())
+    saved.see(events.Keeping(step=20, epoch=2).model_dump())
+    saved.see(events.Failed(reason="The disk is full.", advice="").model_dump())
     assert (saved.step, saved.epoch) == (10, 1)
-    saved.see(events.Step(step=21, epoch=3, **step))
+    saved.see(events.Step(step=21, epoch=3, **step).model_dump())
     assert (saved.step, saved.epoch) == (20, 2)
 
 

@@ -168,7 +168,7 @@ def test_each_request_has_a_verb_that_needs_a_trainer(
         assert folder.asked(run) == {what}
         if what == "pause":
             assert main(["resume", str(run.path)]) == 0
-            assert not folder.is_paused(run)
+            assert "pause" not in folder.pending(run)
 
 
 def test_a_killed_run_frees_its_lock_and_resumes_to_the_same_bits(whole: RunFolder, job_file: pathlib.Path) -> None:

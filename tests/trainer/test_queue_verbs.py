@@ -8,6 +8,7 @@ import pytest
 
 from tests.trainer import tiny
 from trainer.__main__ import main
+from trainer.carry_out import new_run
 from trainer.job import presets
 from trainer.job.presets import PRESETS
 from trainer.run import folder, presence, queue
@@ -154,6 +155,20 @@ def test_help_names_every_verb() -> None:
     )
     for verb in ("add", "list", "move", "duplicate", "edit", "remove", "again", "hold", "go", "work"):
         assert f"    {verb} " in done.stdout or f"    {verb}\n" in done.stdout
+
+
+def test_a_run_of_the_queue_that_is_resumed_by_hand_runs_in_the_queue_too(
+    tiny_model: pathlib.Path, places: pathlib.Path
+) -> None:
+    job = tiny.job(places, tiny_model, {"training": {"steps": 1, "epochs": 0}, "samples": {"prompts": []}})
+    run = new_run(job)
+    entry = queue.add(job)
+    with queue.changing():
+        queue.write(entry.but(state="stopped", run=str(run.path)))
+    assert main(["resume", str(run.path)]) == 0
+    assert queue.find(entry.id).state == "running"
+    assert call("work") == 0
+    assert queue.find(entry.id).state == "finished"
 
 
 def test_a_real_training_is_worked_off(tiny_model: pathlib.Path, places: pathlib.Path) -> None:

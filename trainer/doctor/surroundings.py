@@ -8,6 +8,7 @@ from typing import Any
 from trainer.doctor.child import Outcome
 from trainer.doctor.installed import pip
 from trainer.doctor.line import Line, line, shown
+from trainer.run.room import shown as size_shown
 
 GIB = 2**30
 MIB = 2**20
@@ -48,7 +49,7 @@ def disk(name: str, outcome: Outcome) -> Line:
         return line(name, "no", "disk_hangs", path=facts.get("path", "?"))
     if "path" not in facts or (outcome.ended != "well" and "free" not in facts):
         return unmeasured(name, outcome)
-    values = {"path": facts["path"], "free": _size(facts.get("free", 0)), "reason": facts.get("problem", "")}
+    values = {"path": facts["path"], "free": size_shown(facts.get("free", 0)), "reason": facts.get("problem", "")}
     trouble = _trouble(facts)
     if trouble:
         return line(name, "no", trouble, _command(trouble, facts), **values)
@@ -83,10 +84,6 @@ def _command(trouble: str, facts: Mapping[str, Any]) -> str:
     return f'sudo chown -R "$(id -u):$(id -g)" {shown(facts["path"])}' if facts.get("exists") else ""
 
 
-def _size(count: int) -> str:
-    return f"{count / GIB:.1f} GB" if count >= GIB else f"{count / MIB:.0f} MB"
-
-
 def traces(outcome: Outcome, system: str) -> list[Line]:
     """The verdicts on other open programs of this home, and on what a kill has left."""
     facts = outcome.facts
@@ -98,7 +95,7 @@ def traces(outcome: Outcome, system: str) -> list[Line]:
     found = line("open", "note" if count > 1 else "yes", key, ports=at)
     if not facts["unfinished"]:
         return [found, line("leftovers", "yes", "leftovers_none")]
-    values = {"count": facts["unfinished"], "size": _size(facts["size"]), "folders": ", ".join(facts["folders"])}
+    values = {"count": facts["unfinished"], "size": size_shown(facts["size"]), "folders": ", ".join(facts["folders"])}
     return [found, line("leftovers", "note", "leftovers", _removal(facts["folders"], system), **values)]
 
 

@@ -160,15 +160,18 @@ def note_data(run: RunFolder, now: dict[str, list[str]], warn: Callable[[str], N
     try:
         with open_file(run.data) as stream:
             before = json.loads(stream.read(_LARGEST_DATA_BYTES))
-        what = changes(before, now) if is_saved(run) else ""
-    except FileNotFoundError:  # a new run, or one of before this was noted
-        before, what = None, ""
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):  # not as it was written
-        before, what = None, ""
+    except (FileNotFoundError, ValueError, RecursionError):  # a new run, one of before this was noted, or damaged
+        before = None
+    what = changes(before, now) if is_saved(run) and _is_data(before) else ""
     if what:
         warn(say("data_changed", what=what))
     if now != before:
         write_whole(run.data, lambda stream: stream.write(json.dumps(now, ensure_ascii=False).encode()), anew=False)
+
+
+def _is_data(noted: object) -> bool:
+    """Whether it is as `note_data` writes it."""
+    return isinstance(noted, dict) and all(isinstance(marks, list) and len(marks) == 2 for marks in noted.values())
 
 
 def load(
@@ -213,9 +216,9 @@ def _put_back(state: Mapping[str, Any], learner: Learner, job: Job) -> None:
             tensor.copy_(state["tensors"][name])
     # The state holds them too, as they were before somebody changed them.
     settings = {"base_lr", *OPTIMIZERS[job.training.optimizer].model_fields}
-    asked_for = [{key: group[key] for key in group.keys() & settings} for group in learner.optimizer.param_groups]
+    wanted = [{key: group[key] for key in group.keys() & settings} for group in learner.optimizer.param_groups]
     learner.optimizer.load_state_dict(state["optimizer"])
-    for group, values in zip(learner.optimizer.param_groups, asked_for, strict=True):
+    for group, values in zip(learner.optimizer.param_groups, wanted, strict=True):
         group.update(values)
     _move_group_values(learner.optimizer)
     if learner.scaler and state["scaler"]:

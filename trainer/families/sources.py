@@ -21,7 +21,7 @@ from trainer.job import vae_files
 from trainer.job.base_model import BaseModel, describe
 from trainer.job.facts import FAMILIES
 from trainer.job.settings import Model
-from trainer.job.trouble import Trouble
+from trainer.job.trouble import Trouble, first_line
 from trainer.job.words import say
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -79,7 +79,7 @@ def load(model: Model, texts: Sequence[TextSource], dtype: torch.dtype = torch.f
             loaded = _from_folder(str(base.path), texts, dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise Trouble(
-            "model_load", base=model.base, reason=_first_line(error), family=FAMILIES[model.family].label
+            "model_load", base=model.base, reason=first_line(error), family=FAMILIES[model.family].label
         ) from error
     return dataclasses.replace(loaded, vae=_own_vae(model, loaded.vae)) if model.vae else loaded
 
@@ -102,7 +102,7 @@ def _own_vae(model: Model, usual: AutoencoderKL) -> AutoencoderKL:
     try:
         found = _vae(path, model.family)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise Trouble("vae_load", vae=model.vae, reason=_first_line(error), family=label) from error
+        raise Trouble("vae_load", vae=model.vae, reason=first_line(error), family=label) from error
     for name in ("latent_channels", "scaling_factor"):
         value, wanted = found.config[name], usual.config[name]
         if value != wanted:
@@ -116,10 +116,6 @@ def _vae(path: pathlib.Path, family: str) -> AutoencoderKL:
         config = {"config": str(CONFIGS / family), "subfolder": "vae", "local_files_only": True}
         return AutoencoderKL.from_single_file(load_file(path), dtype=torch.float32, **config)
     return _whole_or_fp16(AutoencoderKL, str(path), "", torch.float32)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _from_folder(folder: str, texts: Sequence[TextSource], dtype: torch.dtype) -> Loaded:

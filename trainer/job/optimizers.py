@@ -17,7 +17,8 @@ class Optimizer(Protocol):
     With `one_learning_rate` all groups have the same rate; with `averages` what is saved and sampled from is an average
     (the optimizer has `train` and `eval`) and no schedule is wanted; `devices` are those that it works on. Where it
     cannot work, because its library or the device does not let it, `stand_in` takes its place with the same settings;
-    `eight_bit` is the one with the same settings and state, but in 8 bits, "" where there is none.
+    `eight_bit` is the one with the same settings and state, but in 8 bits, "" where there is none. At learning rates
+    beyond `most_rate` hardly any training learns anything.
     """
 
     label: ClassVar[str]
@@ -26,6 +27,7 @@ class Optimizer(Protocol):
     devices: ClassVar[frozenset[str]]
     stand_in: ClassVar["type[Optimizer] | None"]
     eight_bit: ClassVar[str]
+    most_rate: ClassVar[float]
 
     def __init__(self, **settings: Any) -> None: ...
 
@@ -43,6 +45,7 @@ class _Settings(pydantic.BaseModel):
     devices: ClassVar[frozenset[str]] = _ANYWHERE
     stand_in: ClassVar[type[Optimizer] | None] = None
     eight_bit: ClassVar[str] = ""
+    most_rate: ClassVar[float] = 0.01
 
 
 _Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -99,6 +102,7 @@ class PlainLion(_Settings):
     """Lion in plain torch, where bitsandbytes does not work."""
 
     label: ClassVar[str] = "Lion"
+    most_rate: ClassVar[float] = 0.002
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
     betas: Betas = (0.9, 0.99)
 
@@ -112,6 +116,7 @@ class Lion(_Settings):
     """Lion (Chen et al., arXiv:2302.06675), from bitsandbytes: wants a third to a tenth of AdamW's learning rate."""
 
     label: ClassVar[str] = "Lion"
+    most_rate: ClassVar[float] = 0.002
     stand_in: ClassVar[type[Optimizer] | None] = PlainLion
     eight_bit: ClassVar[str] = "Lion8bit"
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
@@ -127,6 +132,7 @@ class Prodigy(_Settings):
     """Prodigy finds its own step size (Mishchenko & Defazio, arXiv:2306.06101): set the learning rate to 1."""
 
     label: ClassVar[str] = "Prodigy"
+    most_rate: ClassVar[float] = 5.0
     one_learning_rate: ClassVar[bool] = True
     weight_decay: float = pydantic.Field(0.0, ge=0, le=1)
     betas: Betas = (0.9, 0.99)
@@ -162,6 +168,7 @@ class Lion8bit(_Settings):
     """Lion with its state in 8 bits, from bitsandbytes: less memory."""
 
     label: ClassVar[str] = "Lion 8-bit"
+    most_rate: ClassVar[float] = 0.002
     devices: ClassVar[frozenset[str]] = _NOT_ON_APPLES
     stand_in: ClassVar[type[Optimizer] | None] = Lion
     weight_decay: float = pydantic.Field(0.01, ge=0, le=1)
@@ -177,6 +184,7 @@ class DAdaptAdam(_Settings):
     """Adam that finds its own step size (Defazio & Mishchenko, arXiv:2301.07733): set the learning rate to 1."""
 
     label: ClassVar[str] = "D-Adaptation Adam"
+    most_rate: ClassVar[float] = 5.0
     one_learning_rate: ClassVar[bool] = True
     weight_decay: float = pydantic.Field(0.0, ge=0, le=1)
     betas: Betas = (0.9, 0.999)
@@ -198,6 +206,7 @@ class DAdaptLion(_Settings):
     """Lion that finds its own step size (D-Adaptation, arXiv:2301.07733): set the learning rate to 1."""
 
     label: ClassVar[str] = "D-Adaptation Lion"
+    most_rate: ClassVar[float] = 10.0
     one_learning_rate: ClassVar[bool] = True
     weight_decay: float = pydantic.Field(0.0, ge=0, le=1)
     betas: Betas = (0.9, 0.999)
@@ -248,6 +257,7 @@ class SGDNesterov(_Settings):
     """Gradient descent with Nesterov's momentum (Sutskever et al., ICML 2013), from torch: wants a large rate."""
 
     label: ClassVar[str] = "SGD with Nesterov momentum"
+    most_rate: ClassVar[float] = 2.0
     momentum: float = pydantic.Field(0.9, gt=0, lt=1)
     weight_decay: float = pydantic.Field(0.0, ge=0, le=1)
 

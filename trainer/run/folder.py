@@ -379,8 +379,3 @@ def _modified(path: pathlib.Path) -> float:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return 0.0
-
-
-def is_paused(run: RunFolder) -> bool:
-    """Whether the run is to pause, or does so; it goes on as soon as `take_request` takes the pause away."""
-    return (run.requests / "pause").is_file()

@@ -5,6 +5,7 @@ when its holder ends, and is the writing or removing of one file, so that a kill
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -31,6 +32,8 @@ LISTED: tuple[State, ...] = ("finished", "running", "waiting")
 
 PATIENCE_S = 10.0
 """A change takes milliseconds; who waits so long for the lock waits for something that is stuck."""
+_UNREAD = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+"""What a disk or a drive across a network says that cannot give a file now, though it is there."""
 _ID = re.compile(r"[0-9a-f]{6}")
 
 
@@ -108,13 +111,25 @@ def _files() -> list[pathlib.Path]:
 
 
 def _read(path: pathlib.Path) -> Entry | None:
+    """The entry in a file; None where there is none, or none that can be read now."""
+    with contextlib.suppress(OSError):
+        return _whole(path)
+    return None
+
+
+def _whole(path: pathlib.Path) -> Entry | None:
+    """The same, but raises OSError where the disk or a right is what keeps it from being read."""
     try:
         if not _ID.fullmatch(path.stem):
             return None
         with open_file(path) as stream:
             data = json.loads(stream.read(MAX_BYTES).decode("utf-8"))
         return Entry.model_validate({**data, "id": path.stem})
-    except (OSError, ValueError, TypeError, RecursionError):
+    except OSError as error:
+        if error.errno in _UNREAD:
+            raise
+        return None
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
@@ -231,14 +246,20 @@ def _waiting(entry: Entry) -> Entry:
 
 def resumed(run: RunFolder) -> bool:
     """Takes note that somebody has let `run` go on; whether it is one of the queue's. Raises Refused and OSError."""
+    if not _ended_in(run):
+        return False
     with changing():
-        path = os.path.realpath(run.path)
-        ended = [entry for entry in _order() if entry.state in ("failed", "stopped")]
-        for entry in (one for one in ended if one.run and os.path.realpath(one.run) == path):
+        for entry in _ended_in(run)[:1]:
             again = _waiting(entry)
             write(again.but(state="running", spoke_bytes=again.from_byte))
             return True
     return False
+
+
+def _ended_in(run: RunFolder) -> list[Entry]:
+    path = os.path.realpath(run.path)
+    ended = (entry for entry in entries() if entry.run and entry.state in ("failed", "stopped"))
+    return [entry for entry in ended if os.path.realpath(entry.run) == path]
 
 
 def remove(entry_id: str) -> Entry:
@@ -284,8 +305,11 @@ def written(entry: Entry) -> int:
 
 
 def _order() -> list[Entry]:
-    """All that is not finished by its position, which is that of its turn once it waits again."""
-    found = (entry for entry in entries() if entry.state != "finished")
+    """All that is not finished by its position, which is that of its turn once it waits again.
+
+    Raises OSError where one cannot be read now: the others must not be put in an order without it.
+    """
+    found = (entry for path in _files() if (entry := _whole(path)) and entry.state != "finished")
     return sorted(found, key=lambda entry: (entry.position, entry.id))
 
 

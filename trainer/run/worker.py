@@ -9,11 +9,11 @@ import pathlib
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainer.job.trouble import Refused, Trouble
 from trainer.job.words import say
-from trainer.run import events, folder, home, queue
+from trainer.run import ending, events, folder, home, queue
 from trainer.run.devices import Device
 from trainer.run.folder import Busy, RunFolder
 from trainer.run.process import begin_trainer
@@ -30,7 +30,16 @@ MOST_INTERRUPTIONS = 2
 KEPT_FINISHED = 20
 
 Tell = Callable[[str], None]
-Processes = dict[str, "subprocess.Popen[bytes]"]
+
+
+class Begun(NamedTuple):
+    """A trainer that this worker has begun, and what there was of its run before."""
+
+    process: "subprocess.Popen[bytes]"
+    before: ending.Before
+
+
+Processes = dict[str, Begun]
 
 
 def work(devices: Sequence[Device], tell: Tell) -> None:
@@ -62,7 +71,7 @@ def work(devices: Sequence[Device], tell: Tell) -> None:
 def _wait(processes: Processes, most_s: float) -> None:
     until = time.monotonic() + most_s
     # One that has ended before, but of which nothing could be written down yet, must not keep this from waiting.
-    alive = [process for process in processes.values() if process.poll() is None]
+    alive = [begun.process for begun in processes.values() if begun.process.poll() is None]
     while time.monotonic() < until and all(process.poll() is None for process in alive):
         time.sleep(0.1)
 
@@ -84,15 +93,17 @@ def turn(devices: Sequence[Device], processes: Processes, tell: Tell) -> bool:
 
 def _look_after(entry: Entry, processes: Processes, tell: Tell) -> None:
     run = RunFolder(pathlib.Path(entry.run))
-    process = processes.get(entry.id)
-    if (process is not None and process.poll() is None) or folder.is_alive(run):
+    begun = processes.get(entry.id)
+    if (begun is not None and begun.process.poll() is None) or folder.is_alive(run):
         return
     # Somebody may have let it go on just now: a trainer takes its lock only when its program is loaded.
-    if process is None and queue.written(entry) <= entry.spoke_bytes and 0 <= queue.age_s(entry) < LOCK_GRACE_S:
+    if begun is None and queue.written(entry) <= entry.spoke_bytes and 0 <= queue.age_s(entry) < LOCK_GRACE_S:
         return
+    if begun is not None:
+        ending.note(run, begun.process.returncode, begun.before)
     # Read after looking at the lock: what a trainer writes last is there when its lock is free.
     if not _settle(entry, run, tell):
-        _interrupted(entry, run, process is not None, tell)
+        _interrupted(entry, run, begun is not None, tell)
     processes.pop(entry.id, None)
 
 
@@ -163,13 +174,13 @@ def _begin_next(device: Device, processes: Processes, tell: Tell) -> None:
         except OSError as error:
             _end(entry, tell, state="failed", **_words(Trouble("disk", reason=error)))
             continue
-        begun = _claim(entry.but(run=str(run.path), device=device.key), made)
+        claimed = _claim(entry.but(run=str(run.path), device=device.key), made)
         try:
-            process = _begin(begun, run, device)
+            begun = _begin(claimed, run, device)
         except OSError as error:
-            _end(begun, tell, state="failed", **_words(Trouble("disk", reason=error)))
+            _end(claimed, tell, state="failed", **_words(Trouble("disk", reason=error)))
             continue
-        processes.update({entry.id: process} if process else {})
+        processes.update({entry.id: begun} if begun else {})
         tell(say("queue_told_begun", name=run.name, path=run.path))
         return
 
@@ -193,7 +204,7 @@ def _claim(entry: Entry, made: bool) -> Entry:
         raise
 
 
-def _begin(entry: Entry, run: RunFolder, device: Device) -> "subprocess.Popen[bytes] | None":
+def _begin(entry: Entry, run: RunFolder, device: Device) -> Begun | None:
     """A trainer for `run`; None where there is one: somebody's who let it go on, or an earlier worker's."""
     if folder.is_alive(run):
         return None
@@ -201,7 +212,8 @@ def _begin(entry: Entry, run: RunFolder, device: Device) -> "subprocess.Popen[by
         home.remember_output_folder(run.path.parent)
     if not run.job.exists():
         folder.write_job(run, entry.job, {})
-    return begin_trainer(run, device.environment)
+    before = ending.before(run)
+    return Begun(begin_trainer(run, device.environment), before)
 
 
 def _unmake(run: RunFolder) -> None:

@@ -35,9 +35,9 @@ def verdict(line: Line) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("facts", "ok", "said"),
     [
-        (WHOLE, "yes", "can be written, and locks hold; 100.0 GB are free"),
+        (WHOLE, "yes", "can be written, and locks hold; 107.4 GB are free"),
         ({**WHOLE, "exists": False}, "yes", "can be made"),
-        ({**WHOLE, "free": 3 * GIB}, "note", "only 3.0 GB are free"),
+        ({**WHOLE, "free": 3 * GIB}, "note", "only 3.2 GB are free"),
         ({**WHOLE, "free": 1000}, "no", "the disk is full"),
         (failing(errno.ENOSPC), "no", "the disk is full"),
         (failing(errno.EDQUOT), "no", "the disk is full"),

@@ -4,6 +4,7 @@ import pytest
 
 from trainer.check import plan_lines
 from trainer.job.fields import parse
+from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.remarks import remarks
 
 
@@ -31,3 +32,20 @@ def test_a_dora_on_an_open_clip_text_encoder_has_a_remark_of_its_own(family: str
     found = remarks(job)
     assert len(found) == count
     assert any("OpenCLIP" in text for text in found) == (count == 2)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "bears", "beyond"),
+    [("AdamW", 0.01, 0.02), ("Lion", 0.001, 0.003), ("Prodigy", 1, 10), ("SGDNesterov", 0.5, 5)],
+)
+def test_a_learning_rate_far_beyond_what_the_optimizer_bears_has_a_remark(
+    optimizer: str, bears: float, beyond: float
+) -> None:
+    def found(rate: float, text_rate: float) -> list[str]:
+        rates = {"learning_rate": rate, "text_encoder_learning_rate": text_rate}
+        return remarks(parse({"training": {"optimizer": optimizer, **rates}}))
+
+    assert found(bears, bears) == []
+    assert f"A learning rate of {beyond:g} is more than {OPTIMIZERS[optimizer].label} bears" in found(beyond, beyond)[0]
+    if not OPTIMIZERS[optimizer].one_learning_rate:
+        assert len(found(bears, beyond)) == 1

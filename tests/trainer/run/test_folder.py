@@ -132,7 +132,7 @@ def test_all_that_was_asked_for_is_taken_but_a_pause_stays_until_it_is_ended(tmp
         folder.request(run, what)
     assert folder.asked(run) == set(folder.REQUESTS)
     assert folder.asked(run) == {"pause"}
-    assert folder.is_paused(run)
+    assert "pause" in folder.pending(run)
     assert folder.take_request(run, "pause")
     assert folder.asked(run) == set()
     assert folder.asked(RunFolder(tmp_path / "gone")) == set()

@@ -1,8 +1,10 @@
 """The queue on disk: every entry once, in order, whatever is done to it and whatever lies beside it."""
 
+import errno
 import os
 import pathlib
 import random
+from typing import IO
 
 import pytest
 
@@ -200,6 +202,26 @@ def test_a_damaged_file_is_told_of_and_hides_no_other(content: bytes) -> None:
     assert queue.everything()[1] == ["abcdef.json"]
     queue.add(job("b"))
     assert names() == ["a", "b"]
+
+
+def test_an_entry_that_the_disk_does_not_give_now_is_told_of_and_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second, third = (queue.add(job(name)) for name in "abc")
+    lost, opened = queue.place() / f"{second.id}.json", queue.open_file
+
+    def failing(path: pathlib.Path) -> IO[bytes]:
+        if path == lost:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return opened(path)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(queue, "open_file", failing)
+        assert (names(), queue.everything()[1]) == (["a", "c"], [lost.name])
+        for do in (lambda: queue.add(job("d")), lambda: queue.move(third.id, 1), lambda: queue.duplicate(first.id)):
+            with pytest.raises(OSError, match=lost.name):
+                do()
+    assert names() == ["a", "b", "c"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such files")

@@ -15,7 +15,7 @@ import pytest
 
 from trainer.job.fields import parse
 from trainer.job.trouble import Refused
-from trainer.run import events, folder, home, queue, worker
+from trainer.run import ending, events, folder, home, queue, worker
 from trainer.run.devices import Device
 from trainer.run.folder import RunFolder
 from trainer.run.queue import Entry
@@ -31,18 +31,19 @@ class Stage:
         self.acts: dict[str, list[Callable[[RunFolder], None]]] = {}
         self.begun: list[tuple[str, Mapping[str, str]]] = []
         self.told: list[str] = []
+        self.ends = ""
         self.processes: worker.Processes = {}
 
     def begin(self, run: RunFolder, cards: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         self.begun.append((run.name, dict(cards)))
         run.lock.touch()
         self.acts.get(run.name, [finish]).pop(0)(run)
-        return subprocess.Popen([sys.executable, "-S", "-c", ""])
+        return subprocess.Popen([sys.executable, "-S", "-c", self.ends])
 
     def turn(self, devices: Sequence[Device] = ONE) -> bool:
         going = worker.turn(devices, self.processes, self.told.append)
-        for process in self.processes.values():
-            process.wait(30)
+        for begun in self.processes.values():
+            begun.process.wait(30)
         return going
 
     def work(self) -> None:
@@ -384,3 +385,33 @@ def test_a_disk_that_complains_after_it_has_taken_the_words_costs_no_job_its_run
     stage.work()
     assert states() == {"cat": "finished"}
     assert [path.name for path in (places / "outputs").iterdir()] == ["cat"]
+
+
+def test_how_a_trainer_ended_that_could_not_say_so_is_noted(stage: Stage, places: pathlib.Path) -> None:
+    add("silent", "next")
+
+    def shout(run: RunFolder) -> None:
+        run.log.write_text("No module named torch\n", encoding="utf-8")
+
+    stage.acts, stage.ends = {"silent": [shout]}, "import sys; sys.exit(1)"
+    stage.turn()
+    stage.ends = ""
+    stage.work()
+    silent = queue.find("silent")
+    assert (silent.state, silent.reason) == (
+        "failed",
+        "The trainer ended before it could say why: No module named torch",
+    )
+    assert states()["next"] == "finished"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such signals")
+def test_the_signal_that_ended_a_trainer_is_noted(stage: Stage, places: pathlib.Path) -> None:
+    add("cat")
+    stage.acts, stage.ends = {"cat": [vanish, finish]}, "import os; os.kill(os.getpid(), 9)"
+    stage.turn()
+    stage.ends = ""
+    stage.work()
+    noted = ending.read(RunFolder(places / "outputs" / "cat"))
+    assert noted is not None
+    assert (noted.status, states()) == (-9, {"cat": "finished"})

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from trainer.doctor.probes.tell import first_line, tell
+from trainer.doctor.probes.tell import tell
+from trainer.job.trouble import first_line
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _SIZE = 96

@@ -3,7 +3,8 @@
 import bitsandbytes
 import torch
 
-from trainer.doctor.probes.tell import first_line, tell
+from trainer.doctor.probes.tell import tell
+from trainer.job.trouble import first_line
 
 _SIZE = 128
 """Smaller weights keep states of 32 bits (bitsandbytes: min_8bit_size is 4096)."""

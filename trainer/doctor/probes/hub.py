@@ -8,7 +8,8 @@ import time
 import urllib.error
 import urllib.request
 
-from trainer.doctor.probes.tell import first_line, tell
+from trainer.doctor.probes.tell import tell
+from trainer.job.trouble import first_line
 
 LIMIT_S = 5
 DEFAULT = "https://huggingface.co"

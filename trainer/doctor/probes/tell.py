@@ -7,8 +7,3 @@ from typing import Any
 def tell(**facts: Any) -> None:
     """Prints facts as a line of JSON."""
     print(json.dumps(facts), flush=True)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in its first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

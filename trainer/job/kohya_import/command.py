@@ -5,7 +5,6 @@ import itertools
 import re
 from collections.abc import Iterator
 
-# None of these goes on over the end of a line: with thousands of empty lines that would take the square of them.
 _WINDOWS = re.compile(r"\^[ \t]*\n|(?:^|[\s\"'=])[A-Za-z]:\\|%\w+%", re.MULTILINE)
 # Nothing that may stand anywhere goes on over ends of lines: thousands of empty ones would take the square of them.
 _POWERSHELL = re.compile(r"`[ \t]*\n|^[ \t]*\$\w+[ \t]*=", re.MULTILINE)
