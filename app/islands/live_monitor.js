@@ -26,6 +26,8 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
     sessionStorage.setItem("atelier.run", key);
     list.mark(key);
     view.clear();
+    const run = known.all.find((each) => each.key === key);
+    if (run) view.expect(run);
     askRun();
   }
 

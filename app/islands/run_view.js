@@ -47,6 +47,7 @@ export class RunView {
     this.warnings = new Map();
     this.curve.clear();
     this.root.hidden = true;
+    this.root.classList.remove("expected");
     // A run without samples or files of its own must not show those of the run before.
     this.find(".samples-card").hidden = true;
     this.find(".files").replaceChildren();
@@ -55,19 +56,31 @@ export class RunView {
     this.find(".log-card pre").textContent = "";
   }
 
+  /** Shows what the list says of a run, until its own answer comes. */
+  expect(run) {
+    this.run = run;
+    this.root.classList.add("expected");
+    this.tell(run);
+  }
+
+  tell(run) {
+    this.active = underWay(run.state) || this.waitsForResume();
+    this.root.hidden = false;
+    this.root.dataset.key = run.key;
+    this.root.dataset.state = run.state;
+    this.head(run);
+    this.now(run);
+  }
+
   /** Takes in an answer of /live. */
   show(news) {
     const { run } = news;
     this.run = run;
     this.hear(news.asked);
-    this.active = underWay(run.state) || this.waitsForResume();
-    this.root.hidden = false;
-    this.root.dataset.key = run.key;
-    this.root.dataset.state = run.state;
+    this.root.classList.remove("expected");
+    this.tell(run);
     if (news.back_to !== null) this.curve.backTo(news.back_to);
     if (news.rows.length || news.epochs.length || news.validated.length) this.curve.add(news.rows, news.epochs, news.validated);
-    this.head(run);
-    this.now(run);
     this.warn(news.warnings);
     this.addSamples(news.samples);
     this.offerGrid(news.grid);
