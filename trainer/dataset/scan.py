@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ Found = tuple[Subset | None, tuple[Problem, ...]]
 _READ = ("caption_extension", "wildcards", "trigger", "default_repeats", "broken_pictures")
 """The settings that decide how a folder is read, besides where it lies; the reading is given no other."""
 _REMEMBERED = 16
+_READING = threading.Lock()
 
 
 def scan(settings: Dataset) -> Scan:
@@ -138,7 +140,9 @@ def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     asked = _asked(settings)
     if is_settled(*held.looks):
         try:
-            return _subset_as_of(folder, held, asked)
+            # Who asks for the same at the same time, as a page does, waits for it instead of reading it too.
+            with _READING:
+                return _subset_as_of(folder, held, asked)
         except _InPart as error:
             return error.found
     return _read_subset(folder, held, asked)
