@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 
 @contextlib.contextmanager
@@ -23,8 +24,9 @@ def undone_on_error(optimizer: Any, parameters: Sequence[Tensor]) -> Iterator[No
     try:
         yield
     except BaseException:
-        for tensor, copy in zip(tensors, copies, strict=True):
-            tensor.detach().copy_(copy)
+        for kind, row in copies:
+            for tensor, copy in zip(kind, _unflatten_dense_tensors(row, kind), strict=True):
+                tensor.detach().copy_(copy)
         optimizer.state.clear()
         optimizer.state.update(state)
         for group, values in zip(optimizer.param_groups, groups, strict=True):
@@ -40,12 +42,9 @@ def _copy(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Copies in a few kernels, since there are thousands of small tensors."""
-    alike: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for number, tensor in enumerate(tensors):
-        alike.setdefault((tensor.device, tensor.dtype), []).append(number)
-    found: dict[int, Tensor] = {}
-    for numbers in alike.values():
-        found.update(zip(numbers, torch._foreach_mul([tensors[number].detach() for number in numbers], 1), strict=True))
-    return [found[number] for number in range(len(tensors))]
+def _copies(tensors: Sequence[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
+    """Tensors of one kind each, with all that they hold in one row: there are thousands of small ones."""
+    alike: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        alike.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    return [(kind, _flatten_dense_tensors(kind)) for kind in alike.values()]
