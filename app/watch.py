@@ -130,6 +130,9 @@ class _Told:
 @functools.lru_cache(maxsize=REMEMBERED_RUNS)
 def _told(look: Stamp, tail_bytes: int) -> _Told:
     events = event_files.ends(look.path, look.size, tail_bytes)
+    # Many samples with long prompts may follow the last step.
+    if tail_bytes < min(look.size, LIVE_TAIL_BYTES) and not _last(events, "step"):
+        return _told(look, LIVE_TAIL_BYTES)
     started, last = _last(events, "started"), events[-1] if events else {}
     steps, step = _whole(started.get("steps")), _reached(events)
     turn: Event = next((event for event in reversed(events) if event["kind"] in ENDS or event["kind"] in TURNS), {})

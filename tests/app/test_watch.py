@@ -103,6 +103,12 @@ def test_the_last_word_of_a_trainer_is_the_state_of_its_run(run: RunFolder) -> N
     assert (found["state"], found["step"], found["reason"]) == ("stopped", 7, "")
 
 
+def test_the_loss_of_the_last_step_is_found_before_many_samples_with_long_prompts(run: RunFolder) -> None:
+    samples = [sample(run, 4, number, "a robot, " * 60) for number in range(1, 21)]
+    write(run, started(), step(40, 101.0, 0.25), *samples, events.Finished(step=40, file="", grid="", training_s=1.0))
+    assert (watch.overview(run)["loss"], watch.overview(run)["step"]) == (0.25, 40)
+
+
 def test_a_resumed_run_is_waiting_before_its_trainer_has_said_anything(run: RunFolder) -> None:
     write(run, started(), events.Stopped(time=time.time() - LATE_S, step=7, epoch=1, file=""))
     assert watch.overview(run)["state"] == "stopped"
