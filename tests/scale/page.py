@@ -29,7 +29,7 @@ async ([number, patience]) => {
       await frame();
       there = until();
     }
-    if (typeof there === "number") return there - then;
+    if (typeof then === "number") return there - then;
   } catch {
     return -1;
   }
