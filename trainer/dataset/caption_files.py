@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,10 +54,13 @@ def wrong_with(captions: Iterable[Caption], words: str, trigger: str) -> tuple[P
 def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Path]]:
     """The caption files of each picture's stem, the one that wins first; only those of `ending` unless it is ""."""
     found: dict[str, list[pathlib.Path]] = {}
-    for extension in (ending.lower(),) if ending else EXTENSIONS:
-        for path in held.files:
-            if path.name.lower().endswith(extension) and len(path.name) > len(extension):
-                found.setdefault(stem(pathlib.Path(path.name[: -len(extension)] + ".txt")), []).append(path)
+    endings = (ending.lower(),) if ending else EXTENSIONS
+    captions = [path for path in held.files if path.name.lower().endswith(endings)]
+    for extension in endings:
+        for path in captions:
+            name = path.name
+            if name.lower().endswith(extension) and len(name) > len(extension):
+                found.setdefault(unicodedata.normalize("NFC", name[: -len(extension)]), []).append(path)
     return found
 
 

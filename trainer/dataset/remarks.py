@@ -1,6 +1,7 @@
 """Warnings about a data set that can be read but may not train as its owner expects."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 
@@ -38,6 +39,8 @@ def cut_share(width_px: int, height_px: int, bucket: buckets.Size) -> float:
     return 1 - bucket[0] * bucket[1] / (width * height)
 
 
+# At each change of a setting it is asked of every caption again, twice.
+@functools.lru_cache(maxsize=2**14)
 def is_longer(caption: str, most_tokens: int) -> bool:
     """Whether a CLIP text encoder sees more than `most_tokens` at least: one a word, one a sign."""
     if len(caption) <= most_tokens:
