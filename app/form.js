@@ -86,7 +86,7 @@ window.atelier = (() => {
   }
 
   /* A data set that is being read for the first time is asked for again until it is whole. */
-  setInterval(() => document.querySelector(".reading") && follow(["dataset.folder"]), READING_MS);
+  setInterval(() => document.querySelector(".being-read") && follow(["dataset.folder"]), READING_MS);
 
   function mark(different) {
     const element = document.querySelector("#changes .count");

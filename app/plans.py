@@ -58,7 +58,7 @@ def line(values: Values) -> str:
         return _paragraph(say("plan.unknown", titles=", ".join(dict.fromkeys(titles))))
     under_way = readings.reading(job.dataset)
     if not under_way.is_whole(WAIT_S):
-        return f'<p class="muted reading" role="status">{html.escape(_so_far(under_way))}</p>'
+        return f'<p class="muted being-read" role="status">{html.escape(_so_far(under_way))}</p>'
     counted = Dataset(**{name: getattr(job.dataset, name) for name in _COUNTED})
     given = filter(None, (counted.folder, counted.regularisation_folder))
     plan = make_plan(job, _scan_as_of(counted, tuple(time for folder in given for time in _changed(folder))))

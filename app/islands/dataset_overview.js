@@ -18,11 +18,11 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find(".boxes").replaceChildren(...boxes(view.buckets));
   }
 
-  /** How far the reading of a data set has come; form.js looks for what is called `reading`, and asks again. */
+  /** How far the reading of a data set has come; form.js looks for what is called `being-read`, and asks again. */
   function soFar(reading) {
     const shown = find(".so-far");
     shown.hidden = !reading;
-    shown.classList.toggle("reading", Boolean(reading));
+    shown.classList.toggle("being-read", Boolean(reading));
     if (!reading) return;
     write(shown.querySelector("p"), reading.text);
     Object.assign(shown.querySelector("progress"), {max: reading.count || 1, value: reading.read});

@@ -153,6 +153,10 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     wait_for_steps(second, 5)
     second.close()
 
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "gradio_api" in request.url else None)
+    wait_for_steps(page, steps_shown(page) + 3)
+    assert not asked, "the form asks for something though nobody changes it"
     gui.kill()
     expect(page.locator("#news .away")).to_contain_text(f"--port {gui.port}", timeout=30_000)
     seen = steps_shown(page)

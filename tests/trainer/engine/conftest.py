@@ -10,7 +10,7 @@ import pytest
 from tests.trainer import tiny
 from tests.trainer.engine.test_loop import carried_out
 
-LEARNED = {"epochs": 0, "steps": 3, "learning_rate": 0.05}
+LEARNED = {"epochs": 0, "steps": 3, "learning_rate": 0.01}
 Learned = Callable[..., pathlib.Path]
 
 
