@@ -1,10 +1,10 @@
 """What the page shows of a data set and of the plan made from it."""
 
-import functools
 import html
 import itertools
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,9 +59,7 @@ def line(values: Values) -> str:
     under_way = readings.reading(job.dataset)
     if not under_way.is_whole(WAIT_S):
         return f'<p class="muted being-read" role="status">{html.escape(_so_far(under_way))}</p>'
-    counted = Dataset(**{name: getattr(job.dataset, name) for name in _COUNTED})
-    given = filter(None, (counted.folder, counted.regularisation_folder))
-    plan = make_plan(job, _scan_as_of(counted, tuple(time for folder in given for time in _changed(folder))))
+    plan = make_plan(job, _last_scan(job.dataset))
     if not plan.steps:
         return _paragraph(say("plan.nothing"))
     room = room_remark(job, plan, places.resolve_outputs(job.output.folder))
@@ -73,12 +71,36 @@ _ASKED = ("folder", "caption_extension", "wildcards")
 """The settings that decide which pictures the grid shows, and what is said of them."""
 _COUNTED = (*_ASKED, "regularisation_folder", "default_repeats", "broken_pictures")
 """Those that decide how many pictures an epoch shows, and how its captions are read, which is to happen once."""
+_REMEMBERED = 4
+_SCANNING = threading.Lock()
+_scans: dict[tuple[object, ...], Scan] = {}
 
 
-@functools.lru_cache(maxsize=4)
-def _scan_as_of(settings: Dataset, changed: tuple[tuple[str, int], ...]) -> Scan:
-    """The scan of a data set that looks as `changed` says: for counts, thousands of pictures are read only once."""
-    return scan(settings)
+def _new_scan(settings: Dataset) -> Scan:
+    """The data set as it is now."""
+    with _SCANNING:
+        key = _key(settings)
+        _scans.pop(key, None)
+        while len(_scans) >= _REMEMBERED:
+            del _scans[next(iter(_scans))]
+        _scans[key] = scan(settings)
+        return _scans[key]
+
+
+def _last_scan(settings: Dataset) -> Scan:
+    """The data set as it was when something was last added, renamed or removed: thousands of pictures are read once.
+
+    Who asks while another one scans, as the page does after each change, waits for that.
+    """
+    with _SCANNING:
+        known = _scans.get(_key(settings))
+    return known or _new_scan(settings)
+
+
+def _key(settings: Dataset) -> tuple[object, ...]:
+    """What decides the counts of a data set: its settings, and when its folders were last changed."""
+    given = filter(None, (settings.folder, settings.regularisation_folder))
+    return (*(getattr(settings, name) for name in _COUNTED), *(time for folder in given for time in _changed(folder)))
 
 
 def _changed(folder: str) -> tuple[tuple[str, int], ...]:
@@ -140,7 +162,7 @@ def view(values: Values) -> tuple[str, str]:
     if not under_way.is_whole(WAIT_S):
         told = {"reading": {"text": _so_far(under_way), "read": under_way.read, "count": under_way.count}}
         return _text(told), _text({**_gallery(tuple(under_way.first), job.dataset), "reading": True})
-    found = scan(job.dataset)
+    found = _new_scan(job.dataset)
     plan = make_plan(job, found)
     overview = {
         "subsets": [_subset(subset) for subset in found.subsets],
@@ -154,7 +176,7 @@ def further_pictures(given: Mapping[str, Any]) -> str:
     """The pictures of the grid that `view` has left for later, as JSON; `given` is what it has said to `ask` for."""
     asked = {f"dataset.{name}": given.get(name) for name in _ASKED}
     job, wrong = possible_job({path: value for path, value in asked.items() if value is not None})
-    return _text(_tiles(() if wrong else _shown(scan(job.dataset))[readings.FIRST_PICTURES :]))
+    return _text(_tiles(() if wrong else _shown(_last_scan(job.dataset))[readings.FIRST_PICTURES :]))
 
 
 def _shown(found: Scan) -> tuple[Picture, ...]:

@@ -69,7 +69,7 @@ def _routes(gui: served.Gui, made: Made) -> None:
 
 def _page(gui: served.Gui, made: Made, wanted: str) -> None:
     with opened(gui) as shown:
-        print(f"  {'action':36s} {'p50 ms':>8s} {'max ms':>8s}")
+        print(f"  {'action':36s} {'p50 ms':>8s} {'max ms':>8s} {'stolen':>8s}")
         page.table(shown, made, wanted)
 
 

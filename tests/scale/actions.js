@@ -150,7 +150,7 @@ window.actions = [
       window.opening = performance.now();
       const whole = () => one('#dataset-overview tfoot')?.textContent.includes('5,000');
       const tile = () => /^\d{5}\./.test(one('#dataset-grid .tile')?.title) && painted(one('#dataset-grid .tile img'));
-      window.saidAt = seen(() => one('#dataset-overview .reading') ?? whole());
+      window.saidAt = seen(() => one('#dataset-overview .being-read') ?? whole());
       window.tilesAt = seen(tile);
       window.wholeAt = seen(() => whole() && tile());
       enter('#f-dataset-folder input', made.pictures);

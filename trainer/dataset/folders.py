@@ -76,21 +76,27 @@ def read_name(name: str) -> Named:
 
 def listing(folder: pathlib.Path) -> Listing:
     """What `folder` holds; raises OSError where it cannot be read. Links are followed."""
+    inner: list[str] = []
+    looks: dict[str, Look] = {}
+    # One sweep: a folder may hold thousands of files, and all are looked at anew at each change of a setting.
     with os.scandir(folder) as entries:
-        shown = [entry for entry in entries if not _is_hidden(entry.name)]
-    inner = {entry.name for entry in shown if _is_folder(entry)}
-    looks = {entry.name: look_of(entry) for entry in shown if entry.name not in inner}
-    return Listing(
-        _in_order(folder, tuple(entry.name for entry in shown if entry.name in inner)),
-        files := _in_order(folder, tuple(looks)),
-        tuple(looks[path.name] for path in files),
-    )
+        for entry in entries:
+            name = entry.name
+            if _is_hidden(name):
+                continue
+            if _is_folder(entry):
+                inner.append(name)
+            else:
+                looks[name] = look_of(entry)
+    folders, (names, files) = _in_order(folder, tuple(inner))[1], _in_order(folder, tuple(looks))
+    return Listing(folders, files, tuple(map(looks.__getitem__, names)))
 
 
 # The names in a folder change seldom, and to bring thousands into their order takes longer than to read them.
 @functools.lru_cache(maxsize=_FOLDERS_REMEMBERED)
-def _in_order(folder: pathlib.Path, names: tuple[str, ...]) -> tuple[pathlib.Path, ...]:
-    return tuple(folder / name for name in sorted(names, key=natural))
+def _in_order(folder: pathlib.Path, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[pathlib.Path, ...]]:
+    ordered = tuple(sorted(names, key=natural))
+    return ordered, tuple(folder / name for name in ordered)
 
 
 def is_loop(folder: pathlib.Path, root: pathlib.Path) -> bool:
