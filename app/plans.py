@@ -1,5 +1,6 @@
 """What the page shows of a data set and of the plan made from it."""
 
+import functools
 import html
 import itertools
 import json
@@ -67,40 +68,44 @@ def line(values: Values) -> str:
     return steps + (_paragraph(room) if room else "")
 
 
-_ASKED = ("folder", "caption_extension", "wildcards")
-"""The settings that decide which pictures the grid shows, and what is said of them."""
-_COUNTED = (*_ASKED, "regularisation_folder", "default_repeats", "broken_pictures")
-"""Those that decide how many pictures an epoch shows, and how its captions are read, which is to happen once."""
-_REMEMBERED = 4
+_SCANNED = (
+    "folder",
+    "regularisation_folder",
+    "caption_extension",
+    "wildcards",
+    "trigger",
+    "default_repeats",
+    "broken_pictures",
+    "masked_loss",
+    "mask_folder",
+)
+"""The settings that decide what is found in a data set."""
 _SCANNING = threading.Lock()
-_scans: dict[tuple[object, ...], Scan] = {}
+"""Who asks while another one scans, as the page does after each change, waits for that instead of scanning too."""
 
 
 def _new_scan(settings: Dataset) -> Scan:
     """The data set as it is now."""
     with _SCANNING:
-        key = _key(settings)
-        _scans.pop(key, None)
-        while len(_scans) >= _REMEMBERED:
-            del _scans[next(iter(_scans))]
-        _scans[key] = scan(settings)
-        return _scans[key]
+        _scan_as_of.cache_clear()
+        return _scan_as_of(*_as_it_looks(settings))
 
 
 def _last_scan(settings: Dataset) -> Scan:
-    """The data set as it was when something was last added, renamed or removed: thousands of pictures are read once.
-
-    Who asks while another one scans, as the page does after each change, waits for that.
-    """
+    """The data set as it was when a file was last added, renamed or removed: thousands of pictures are read once."""
     with _SCANNING:
-        known = _scans.get(_key(settings))
-    return known or _new_scan(settings)
+        return _scan_as_of(*_as_it_looks(settings))
 
 
-def _key(settings: Dataset) -> tuple[object, ...]:
-    """What decides the counts of a data set: its settings, and when its folders were last changed."""
+def _as_it_looks(settings: Dataset) -> tuple[Dataset, tuple[tuple[str, int], ...]]:
     given = filter(None, (settings.folder, settings.regularisation_folder))
-    return (*(getattr(settings, name) for name in _COUNTED), *(time for folder in given for time in _changed(folder)))
+    only = Dataset(**{name: getattr(settings, name) for name in _SCANNED})
+    return only, tuple(time for folder in given for time in _changed(folder))
+
+
+@functools.lru_cache(maxsize=4)
+def _scan_as_of(settings: Dataset, changed: tuple[tuple[str, int], ...]) -> Scan:
+    return scan(settings)
 
 
 def _changed(folder: str) -> tuple[tuple[str, int], ...]:
@@ -174,7 +179,7 @@ def view(values: Values) -> tuple[str, str]:
 
 def further_pictures(given: Mapping[str, Any]) -> str:
     """The pictures of the grid that `view` has left for later, as JSON; `given` is what it has said to `ask` for."""
-    asked = {f"dataset.{name}": given.get(name) for name in _ASKED}
+    asked = {f"dataset.{name}": given.get(name) for name in _SCANNED}
     job, wrong = possible_job({path: value for path, value in asked.items() if value is not None})
     return _text(_tiles(() if wrong else _shown(_last_scan(job.dataset))[readings.FIRST_PICTURES :]))
 
@@ -190,7 +195,7 @@ def _gallery(pictures: Sequence[Picture], settings: Dataset) -> Mapping[str, Any
         **_tiles(pictures[: readings.FIRST_PICTURES]),
         "count": len(pictures),
         "version": f"{hash(tuple((p, p.changed_ns) for p in pictures)):x}",
-        "ask": {name: getattr(settings, name) for name in _ASKED},
+        "ask": {name: getattr(settings, name) for name in _SCANNED},
         "all_lines": settings.wildcards,
         "ending": settings.caption_extension,
     }
