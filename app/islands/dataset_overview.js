@@ -47,7 +47,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   const number = (value, sign = "") => make("td", {class: "number", text: sign + count(value)});
-  const share = subset => subset.captioned < subset.count ? say("some", {count: subset.captioned, all: subset.count}) : count(subset.captioned);
+  const share = subset => subset.captioned < subset.count ? say("some", {count: count(subset.captioned), all: count(subset.count)}) : count(subset.captioned);
 
   function boxes(buckets) {
     const longest = Math.max(...buckets.map(bucket => Math.max(bucket.w, bucket.h)));

@@ -33,5 +33,7 @@ def _example() -> str:
         f"<dt><code>--{letter}</code></dt><dd>{html.escape(text)}</dd>"
         for letter, text in say_all("samples.option").items()
     )
-    line = f"<code>{html.escape(say('samples.example'))}</code>"
+    # An option stays in one line with its value.
+    prompt, *options = say("samples.example").split(" --")
+    line = " ".join(f"<code>{html.escape(part)}</code>" for part in (prompt, *(f"--{option}" for option in options)))
     return f"<p>{html.escape(say('samples.example_is'))}<br>{line}</p><dl>{rows}</dl>"
