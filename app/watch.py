@@ -37,6 +37,7 @@ ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished
 TURNS = ("started", "paused", "resumed")
 ANSWERS = {"saved": "save", "sample": "sample"}
 FAILED = ("reason", "advice", "action", "target")
+RATES = ("learning_rate", "text_encoder_learning_rate")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -306,8 +307,8 @@ def _rows(events: Iterable[Event]) -> tuple[list[tuple[Any, ...]], int | None]:
 
 def _columns(steps: Sequence[Event]) -> Iterator[tuple[Any, ...]]:
     # Column by column: of 20,000 steps the numbers are looked through in a fifth of the time.
-    rates = _numbers(steps, "learning_rate"), _numbers(steps, "text_encoder_learning_rate")
-    return zip(map(_whole, _numbers(steps, "step")), _numbers(steps, "loss"), *rates, strict=True)
+    numbers, *others = (_numbers(steps, name) for name in ("step", "loss", *RATES))
+    return zip(numbers if set(map(type, numbers)) == {int} else map(_whole, numbers), *others, strict=True)
 
 
 def _numbers(events: Sequence[Event], name: str) -> list[float | None]:
