@@ -77,9 +77,10 @@ def resume_slower(run: RunFolder) -> None:
         raise folder.Busy(run.name)
     job = folder.read_job(run)
     # Two pages may ask for it before there is a trainer, and that of a failure that both have seen.
-    if folder.first_to(run, "slower"):
-        halves = {name: getattr(job.training, name) / 2 for name in RATES}
-        folder.write_job(run, job.model_copy(update={"training": job.training.model_copy(update=halves)}), {})
+    with folder.first_to(run, "slower") as first:
+        if first:
+            halves = {name: getattr(job.training, name) / 2 for name in RATES}
+            folder.write_job(run, job.model_copy(update={"training": job.training.model_copy(update=halves)}), {})
     resume(run)
 
 

@@ -98,7 +98,7 @@ def _last_scan(settings: Dataset) -> Scan:
 
 
 def _as_it_looks(settings: Dataset) -> tuple[Dataset, tuple[tuple[str, int], ...]]:
-    given = filter(None, (settings.folder, settings.regularisation_folder))
+    given = filter(None, (settings.folder, settings.regularisation_folder, settings.mask_folder))
     only = Dataset(**{name: getattr(settings, name) for name in _SCANNED})
     return only, tuple(time for folder in given for time in _changed(folder))
 
@@ -109,10 +109,10 @@ def _scan_as_of(settings: Dataset, changed: tuple[tuple[str, int], ...]) -> Scan
 
 
 def _changed(folder: str) -> tuple[tuple[str, int], ...]:
-    """When each folder of a data set was last changed; the time of asking where that cannot be read."""
+    """When a folder and those in it were last changed; the time of asking where that cannot be read."""
     try:
         with os.scandir(folders.resolve(folder)) as entries:
-            inner = [(entry.path, entry.stat().st_mtime_ns) for entry in entries]
+            inner = [(entry.path, entry.stat().st_mtime_ns) for entry in entries if folders.is_folder(entry)]
         return (("", folders.resolve(folder).stat().st_mtime_ns), *sorted(inner))
     except (OSError, ValueError):
         return (("", time.time_ns()),)

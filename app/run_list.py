@@ -55,7 +55,9 @@ def overviews(known: str) -> dict[str, Any]:
     version = f"{hash(tuple(run for run in runs if run.look.lies_still)) & (2**64 - 1):x}"
     whole = version != known
     shown = [described(*run) for run in runs if whole or not run.look.lies_still]
-    return {"version": version, "whole": whole, "runs": shown}
+    # What lies still, but could not be read now, is to be asked for again.
+    unread = whole and sum(run["still"] for run in shown) < sum(run.look.lies_still for run in runs)
+    return {"version": "" if unread else version, "whole": whole, "runs": shown}
 
 
 def described(key: str, look: Look) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def seen(look: Look) -> Mapping[str, Any]:
     try:
         return _still(look) if look.lies_still else _described(look)
     except OSError:  # it may pass, so that nothing could be read must not be remembered of the file as it is
-        return _described(look._replace(events=Stamp(look.events.path, 0, look.events.changed_ns)))
+        return {**_described(look._replace(events=Stamp(look.events.path, 0, look.events.changed_ns))), "still": False}
 
 
 @functools.lru_cache(maxsize=REMEMBERED_RUNS)

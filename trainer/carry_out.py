@@ -170,7 +170,8 @@ def _carry_out_beside(job: Job, run: RunFolder) -> int:
         if _fetched(job, lambda event: None, ended):
             importlib.import_module("trainer.engine.loop").train(job, run, lambda event: None)
     except Trouble:
-        # The first process has met with it too. As soon as one ends, what has started them ends all others.
+        # As soon as one ends, what has started them ends all others: the first process, if it has met with it too, has
+        # time for its last words. It has not where memory ran out in this process alone.
         until = time.monotonic() + _LAST_WORD_S
         while not ended() and time.monotonic() < until:
             time.sleep(0.2)

@@ -1,5 +1,6 @@
 """Trainings are queued and worked off; a run that is let go on tells its entry in the queue."""
 
+import errno
 import pathlib
 import subprocess
 import sys
@@ -86,6 +87,24 @@ def test_learning_rates_are_halved_once_for_each_failure_however_often_it_is_ask
             rates.append(folder.read_job(run).training.learning_rate)
     assert rates == [0.2, 0.2, 0.1, 0.1]
     assert begun == ["begin_trainer"] * 4
+
+
+def test_rates_that_could_not_be_written_are_halved_when_it_is_asked_for_again(
+    begun: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = folder.create(tmp_path / "outputs", "cat")
+    folder.write_job(run, parse({"training": {"learning_rate": 0.4}}), {})
+    events.EventLog(run.events).write(events.Failed(reason="The loss is not finite", advice="Go slower"))
+    with monkeypatch.context() as disk:
+        disk.setattr(folder, "write_job", full)
+        with pytest.raises(OSError, match="No space"):
+            jobs.resume_slower(run)
+    assert begun == []
+    jobs.resume_slower(run)
+    assert folder.read_job(run).training.learning_rate == 0.2
 
 
 def test_a_real_worker_ends_when_it_finds_nothing_to_do() -> None:

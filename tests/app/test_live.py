@@ -1,5 +1,6 @@
 """The routes by which the page follows runs: what they tell, and that nothing outside of the runs can be had."""
 
+import errno
 import gc
 import io
 import os
@@ -96,6 +97,27 @@ def test_live_gives_what_is_new_since_an_offset(client: TestClient) -> None:
     log.write(events.Warned(text="later"))
     later = client.get(f"/live/{run_list.key_of(run)}?since={first['next']}").json()
     assert [warning["text"] for warning in later["warnings"]] == ["later"]
+
+
+def test_what_could_not_be_read_of_a_run_is_told_once_it_can_be(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    events.EventLog(run.events).write(events.Finished(step=10, file="", grid="", training_s=1.0))
+    long_ago = time.time() - 3600
+    for path in (run.job, run.events):
+        os.utime(path, (long_ago, long_ago))
+
+    def failing(*given: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(event_files, "_read", failing)
+        told = client.get("/runs").json()
+    assert [found["state"] for found in told["runs"]] != ["finished"]
+    told = client.get(f"/runs?known={told['version']}").json()
+    assert [found["state"] for found in told["runs"]] == ["finished"]
+    assert client.get(f"/runs?known={told['version']}").json()["runs"] == []
 
 
 def test_the_sample_table_is_sent_only_when_it_has_changed(client: TestClient) -> None:

@@ -84,7 +84,7 @@ def listing(folder: pathlib.Path) -> Listing:
             name = entry.name
             if _is_hidden(name):
                 continue
-            if _is_folder(entry):
+            if is_folder(entry):
                 inner.append(name)
             else:
                 looks[name] = look_of(entry)
@@ -138,7 +138,8 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _IGNORED
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, links followed; False for a link that leads nowhere."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself

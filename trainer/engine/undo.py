@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 
 @contextlib.contextmanager
@@ -25,8 +24,9 @@ def undone_on_error(optimizer: Any, parameters: Sequence[Tensor]) -> Iterator[No
         yield
     except BaseException:
         for kind, row in copies:
-            for tensor, copy in zip(kind, _unflatten_dense_tensors(row, kind), strict=True):
-                tensor.detach().copy_(copy)
+            parts = row.split([tensor.numel() for tensor in kind])
+            for tensor, copy in zip(kind, parts, strict=True):
+                tensor.detach().copy_(copy.view(tensor.shape))
         optimizer.state.clear()
         optimizer.state.update(state)
         for group, values in zip(optimizer.param_groups, groups, strict=True):
@@ -47,4 +47,4 @@ def _copies(tensors: Sequence[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
     alike: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for tensor in tensors:
         alike.setdefault((tensor.device, tensor.dtype), []).append(tensor)
-    return [(kind, _flatten_dense_tensors(kind)) for kind in alike.values()]
+    return [(kind, torch.cat([tensor.reshape(-1) for tensor in kind])) for kind in alike.values()]

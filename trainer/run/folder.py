@@ -324,14 +324,21 @@ def request(run: RunFolder, what: Request) -> None:
     (run.requests / what).touch()
 
 
-def first_to(run: RunFolder, what: str) -> bool:
-    """Whether nobody else has come to do `what` since the last event of `run`. Raises OSError."""
+@contextlib.contextmanager
+def first_to(run: RunFolder, what: str) -> Iterator[bool]:
+    """Whether nobody else has come to do `what` since the last event of `run`; who fails has not. Raises OSError."""
     run.requests.mkdir(exist_ok=True)
+    mark = run.requests / f"{what}-{os.stat(run.events).st_size}"
     try:
-        (run.requests / f"{what}-{os.stat(run.events).st_size}").touch(exist_ok=False)
+        mark.touch(exist_ok=False)
     except FileExistsError:
-        return False
-    return True
+        yield False
+        return
+    try:
+        yield True
+    except BaseException:
+        mark.unlink(missing_ok=True)
+        raise
 
 
 def take_request(run: RunFolder, what: Request) -> bool:

@@ -101,6 +101,16 @@ def entries() -> list[Entry]:
     return everything()[0]
 
 
+def living() -> list[Entry]:
+    """All that is not finished by its position, which is that of its turn once it waits again.
+
+    Raises OSError where one cannot be read now: it may be the one that runs, and the others must not be put in an order
+    without it.
+    """
+    found = (entry for path in _files() if (entry := _whole(path)) and entry.state != "finished")
+    return sorted(found, key=lambda entry: (entry.position, entry.id))
+
+
 def _listed(entry: Entry) -> tuple[int, float, str]:
     group = LISTED.index(entry.state) if entry.state in LISTED else len(LISTED)
     return group, entry.ended_at if entry.state == "finished" else entry.position, entry.id
@@ -149,8 +159,8 @@ def worker_lock() -> pathlib.Path:
 
 
 def has_work() -> bool:
-    """Whether there is something for a worker to do."""
-    states = {entry.state for entry in entries()}
+    """Whether there is something for a worker to do. Raises OSError."""
+    states = {entry.state for entry in living()}
     return "running" in states or ("waiting" in states and not is_held())
 
 
@@ -190,13 +200,13 @@ def add(job: Job) -> Entry:
     """Puts `job` at the end. Raises Refused and OSError."""
     whole = with_whole_paths(job, resolve_outputs(job.output.folder))
     with changing():
-        return write(Entry(id=_new_id(), job=whole, position=_position(len(_order())), added_at=time.time()))
+        return write(Entry(id=_new_id(), job=whole, position=_position(len(living())), added_at=time.time()))
 
 
 def duplicate(entry_id: str) -> Entry:
     """Puts the same job once more, right behind; of what has ended, at the end. Raises Refused and OSError."""
     with changing():
-        entry, order = find(entry_id), _order()
+        entry, order = find(entry_id), living()
         lives = entry.state in ("waiting", "running")
         behind = next((at + 1 for at, one in enumerate(order) if lives and one.id == entry.id), len(order))
         return write(Entry(id=_new_id(), job=entry.job, position=_position(behind), added_at=time.time()))
@@ -208,7 +218,7 @@ def move(entry_id: str, number: int) -> Entry:
         entry = find(entry_id)
         if entry.state != "waiting":
             raise Refused("queue_waits_not", name=entry.name)
-        order = [one for one in _order() if one.id != entry.id]
+        order = [one for one in living() if one.id != entry.id]
         waiting = [at for at, one in enumerate(order) if one.state == "waiting"]
         behind = [*waiting, len(order)][min(max(number - 1, 0), len(waiting))]
         position = _position(behind, entry.id)
@@ -249,11 +259,12 @@ def resumed(run: RunFolder) -> bool:
     if not _ended_in(run):
         return False
     with changing():
-        for entry in _ended_in(run)[:1]:
-            again = _waiting(entry)
-            write(again.but(state="running", spoke_bytes=again.from_byte))
-            return True
-    return False
+        entry = next(iter(_ended_in(run)), None)
+        if entry is None:
+            return False
+        again = _waiting(entry)
+        write(again.but(state="running", spoke_bytes=again.from_byte))
+        return True
 
 
 def _ended_in(run: RunFolder) -> list[Entry]:
@@ -304,15 +315,6 @@ def written(entry: Entry) -> int:
         return 0
 
 
-def _order() -> list[Entry]:
-    """All that is not finished by its position, which is that of its turn once it waits again.
-
-    Raises OSError where one cannot be read now: the others must not be put in an order without it.
-    """
-    found = (entry for path in _files() if (entry := _whole(path)) and entry.state != "finished")
-    return sorted(found, key=lambda entry: (entry.position, entry.id))
-
-
 def _new_id() -> str:
     taken = {path.stem for path in _files()}
     return next(key for key in iter(lambda: secrets.token_hex(3), "") if key not in taken)
@@ -323,7 +325,7 @@ def _position(behind: int, moved: str = "") -> float:
 
     Raises OSError.
     """
-    order = [entry.position for entry in _order() if entry.id != moved]
+    order = [entry.position for entry in living() if entry.id != moved]
     before = order[behind - 1] if behind else -math.inf
     after = order[behind] if behind < len(order) else math.inf
     if math.isinf(before) or math.isinf(after):
@@ -332,7 +334,7 @@ def _position(behind: int, moved: str = "") -> float:
     if before < middle < after:
         return middle
     # From the last to the first, each goes behind all that are still to go, so the order is the same at every moment.
-    everyone = _order()
+    everyone = living()
     top = math.ceil(everyone[-1].position) + 1
     for number, entry in reversed(list(enumerate(everyone))):
         write(entry.but(position=float(top + number)))

@@ -78,10 +78,10 @@ def _wait(processes: Processes, most_s: float) -> None:
 
 def turn(devices: Sequence[Device], processes: Processes, tell: Tell) -> bool:
     """Looks after what runs and begins what can begin; whether there is anything to wait for. Raises OSError."""
-    for entry in queue.entries():
+    for entry in queue.living():
         if entry.state == "running":
             _look_after(entry, processes, tell)
-    found = queue.entries()
+    found = queue.living()
     if not queue.is_held() and any(entry.state == "waiting" for entry in found):
         for device in _free(devices, found):
             _begin_next(device, processes, tell)

@@ -170,6 +170,19 @@ def test_a_step_that_fails_half_way_is_undone_in_every_bit(name: str, steps_befo
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("shapes", [[(4,)], [()], [(2, 3), ()]])
+def test_few_tensors_are_put_back_as_well(shapes: list[tuple[int, ...]]) -> None:
+    parameters = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+    optimizer = torch.optim.SGD(parameters, lr=1.0)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    with contextlib.suppress(MemoryError), undone_on_error(optimizer, parameters):
+        optimizer.step()
+        assert not any(parameter.any() for parameter in parameters)
+        raise MemoryError
+    assert all(torch.equal(parameter, torch.ones_like(parameter)) for parameter in parameters)
+
+
 def test_samples_for_which_memory_does_not_suffice_are_left_out_and_the_training_goes_on(
     tmp_path: pathlib.Path, tiny_model: pathlib.Path
 ) -> None:

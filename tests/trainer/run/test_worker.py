@@ -4,12 +4,14 @@ The trainers here are processes that only write down what a trainer would; those
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO
 
 import pytest
 
@@ -363,6 +365,22 @@ def test_a_queue_that_cannot_be_written_is_told_of_and_tried_again(
     assert len([line for line in stage.told if "No space left" in line]) == 2
     # What was begun in vain has left nothing behind.
     assert [path.name for path in (places / "outputs").iterdir()] == ["cat"]
+
+
+def test_beside_an_entry_that_the_disk_does_not_give_now_nothing_begins_and_the_worker_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: pathlib.Path) -> IO[bytes]:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    queue.add(parse({"output": {"name": "one"}}))
+    with monkeypatch.context() as disk:
+        disk.setattr(queue, "open_file", failing)
+        with pytest.raises(OSError, match=r"Input/output error: .*\.json"):
+            stage.turn()
+    assert not stage.begun
+    stage.work()
+    assert [name for name, _ in stage.begun] == ["one"]
 
 
 def test_a_disk_that_complains_after_it_has_taken_the_words_costs_no_job_its_run(
