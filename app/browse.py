@@ -1,5 +1,6 @@
 """What the file browser shows: folders and files of this machine, inside its roots and never outside."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -79,16 +80,16 @@ def listing(wanted: Mapping[str, Any]) -> dict[str, Any]:
     # They are looked up once: a folder may hold thousands of others.
     known = roots()
     folder = _nearest(str(wanted.get("path") or ""), known)
-    (inside, entries), message = _entries(folder, known)
+    (inside, others), message = _entries(folder, known)
     until = time.monotonic() + COUNTING_S
     return {
         "path": str(folder),
         "message": message,
         "roots": [{"label": label, "path": str(path)} for label, path in known],
         "crumbs": _crumbs(folder, known),
-        "pictures": count_pictures(entries),
-        "folders": [{"name": path.name, "path": str(path), "pictures": _count(path, until)} for path in inside],
-        "files": _models(entries, known) if wanted.get("kind") in FILE_KINDS else [],
+        "pictures": _pictures(others),
+        "folders": [_folder(os.path.join(folder, name), name, until) for name in inside],
+        "files": _models(folder, others, known) if wanted.get("kind") in FILE_KINDS else [],
     }
 
 
@@ -108,7 +109,7 @@ def _nearest(text: str, inside: Roots) -> pathlib.Path:
     return inside[0][1]
 
 
-def _entries(folder: pathlib.Path, known: Roots) -> tuple[tuple[list[pathlib.Path], list[pathlib.Path]], str]:
+def _entries(folder: pathlib.Path, known: Roots) -> tuple[tuple[list[str], list[str]], str]:
     """The folders in `folder` that may be shown and all else in it, in order; and why it cannot be read, or ""."""
     try:
         with os.scandir(folder) as entries:
@@ -118,20 +119,18 @@ def _entries(folder: pathlib.Path, known: Roots) -> tuple[tuple[list[pathlib.Pat
     inner = {entry.name for entry in found if (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir())}
     # What is no link lies where `folder` lies; on Windows a junction is one without saying so.
     links = {entry.name for entry in found if entry.is_symlink() or os.name == "nt"}
-    paths = sorted((folder / entry.name for entry in found), key=_natural)
-    shown = [path for path in paths if path.name in inner and (path.name not in links or allowed(path, known))]
-    return (shown, [path for path in paths if path.name not in inner]), ""
+    names = sorted((entry.name for entry in found), key=_natural)
+    shown = [name for name in names if name in inner and (name not in links or allowed(folder / name, known))]
+    return (shown, [name for name in names if name not in inner]), ""
 
 
 def is_text(name: str) -> bool:
     """Whether `name` can be shown: on Linux a name may be any bytes, and a page only takes Unicode."""
-    return not any("\ud800" <= char <= "\udfff" for char in name)
+    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
-def _natural(path: pathlib.Path) -> list[Any]:
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", path.name)
-    ]
+def _natural(name: str) -> list[Any]:
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in re.split(r"(\d+)", name)]
 
 
 def _crumbs(folder: pathlib.Path, inside: Roots) -> list[dict[str, str]]:
@@ -139,22 +138,21 @@ def _crumbs(folder: pathlib.Path, inside: Roots) -> list[dict[str, str]]:
     return [{"name": part.name or str(part), "path": str(part)} for part in reversed(shown)]
 
 
-def count_pictures(paths: Iterable[pathlib.Path]) -> int:
-    """How many of `paths` are called like pictures."""
-    return sum(path.suffix.lower() in EXTENSIONS for path in paths)
+def _pictures(names: Iterable[str]) -> int:
+    return sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names)
 
 
-def _count(folder: pathlib.Path, until: float) -> int | None:
-    if time.monotonic() > until:
-        return None
-    try:
-        return sum(os.path.splitext(name)[1].lower() in EXTENSIONS for name in os.listdir(folder))
-    except OSError:
-        return None
+def _folder(path: str, name: str, until: float) -> dict[str, Any]:
+    pictures = None
+    if time.monotonic() <= until:
+        with contextlib.suppress(OSError):
+            pictures = _pictures(os.listdir(path))
+    return {"name": name, "path": path, "pictures": pictures}
 
 
-def _models(entries: Iterable[pathlib.Path], inside: Roots) -> list[dict[str, str]]:
-    named = (path for path in entries if path.suffix.lower() in FILE_ENDINGS and os.path.isfile(path))
+def _models(folder: pathlib.Path, names: Iterable[str], inside: Roots) -> list[dict[str, str]]:
+    paths = (folder / name for name in names if os.path.splitext(name)[1].lower() in FILE_ENDINGS)
+    named = (path for path in paths if os.path.isfile(path))
     found = [path for path in named if allowed(path, inside)]
     return [{"name": path.name, "path": str(path), "size": _size(path.stat().st_size)} for path in found]
 

@@ -107,25 +107,27 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   /** Of thousands of pictures only the rows in sight are there, and a few around them. */
   function lay() {
     if (!view) return;
-    const [from, to] = inSight(view.count);
+    const {from, to, sight} = inSight(view.count);
     for (const [index, old] of tiles) {
       if (index < from || index >= to) drop(index, old);
     }
-    let next = null;
-    for (let index = to - 1; index >= from; index -= 1) {
+    let last = null;
+    for (let index = from; index < to; index += 1) {
       if (!tiles.has(index)) {
-        tiles.set(index, tile(view.pictures[index], index));
-        grid.insertBefore(tiles.get(index), next);
+        const soon = index >= sight[0] && index < sight[1];
+        const added = tile(view.pictures[index], index, soon ? "high" : "low");
+        if (last) last.after(added); else grid.prepend(added);
+        tiles.set(index, added);
       }
-      next = tiles.get(index);
+      last = tiles.get(index);
     }
   }
 
-  /** The first picture to show and the one after the last; empty space stands for all the others. */
+  /** The first picture to show and the one after the last, and those in `sight`; empty space stands for the others. */
   function inSight(count) {
     if (count <= AT_ONCE || !grid.clientWidth) {
       Object.assign(grid.style, {paddingTop: "", paddingBottom: ""});
-      return [0, Math.min(count, AT_ONCE)];
+      return {from: 0, to: Math.min(count, AT_ONCE), sight: [0, AT_ONCE]};
     }
     const style = getComputedStyle(grid);
     const columns = style.gridTemplateColumns.split(" ").length;
@@ -135,12 +137,13 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const row = (y) => Math.min(rows, Math.max(0, Math.floor(y / height)));
     const [first, last] = [row(-top - ROWS_BEYOND * height), row(innerHeight - top + ROWS_BEYOND * height)];
     Object.assign(grid.style, {paddingTop: `${first * height}px`, paddingBottom: `${(rows - last) * height}px`});
-    return [first * columns, Math.min(count, last * columns)];
+    const sight = [row(-top) * columns, (row(innerHeight - top) + 1) * columns];
+    return {from: first * columns, to: Math.min(count, last * columns), sight};
   }
 
-  function tile(picture, index) {
+  function tile(picture, index, priority = "auto") {
     if (!picture) return make("div", {class: "tile"}, make("span", {class: "frame"}), make("span", {class: "caption"}));
-    const image = make("img", {src: address(picture, 256), alt: "", loading: "lazy", decoding: "async"});
+    const image = make("img", {fetchpriority: priority, src: address(picture, 256), alt: "", loading: "lazy", decoding: "async"});
     return make("button", {type: "button", class: "tile", title: picture.name, "aria-label": picture.name, on: {click: () => enlarge(index)}},
       make("span", {class: "frame"}, image),
       make("span", {class: picture.own ? "caption" : "caption borrowed", text: picture.caption.slice(0, TILE_CHARACTERS) || say("no_caption")}));
