@@ -13,7 +13,7 @@ import pathlib
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pydantic
@@ -158,9 +158,9 @@ def worker_lock() -> pathlib.Path:
     return place() / "worker"
 
 
-def has_work() -> bool:
-    """Whether there is something for a worker to do. Raises OSError."""
-    states = {entry.state for entry in living()}
+def has_work(among: Sequence[Entry] | None = None) -> bool:
+    """Whether there is something for a worker to do, `among` these or all entries that can be read now."""
+    states = {entry.state for entry in (entries() if among is None else among)}
     return "running" in states or ("waiting" in states and not is_held())
 
 

@@ -85,7 +85,7 @@ def turn(devices: Sequence[Device], processes: Processes, tell: Tell) -> bool:
     if not queue.is_held() and any(entry.state == "waiting" for entry in found):
         for device in _free(devices, found):
             _begin_next(device, processes, tell)
-    return queue.has_work()
+    return queue.has_work(queue.living())
 
 
 # ---- what runs ----

@@ -218,6 +218,7 @@ def test_an_entry_that_the_disk_does_not_give_now_is_told_of_and_keeps_its_place
     with monkeypatch.context() as disk:
         disk.setattr(queue, "open_file", failing)
         assert (names(), queue.everything()[1]) == (["a", "c"], [lost.name])
+        assert queue.has_work()
         for do in (lambda: queue.add(job("d")), lambda: queue.move(third.id, 1), lambda: queue.duplicate(first.id)):
             with pytest.raises(OSError, match=lost.name):
                 do()
