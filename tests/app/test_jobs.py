@@ -109,5 +109,5 @@ def test_rates_that_could_not_be_written_are_halved_when_it_is_asked_for_again(
 
 def test_a_real_worker_ends_when_it_finds_nothing_to_do() -> None:
     worker = process.begin_worker()
-    assert worker.wait(60) == 0
+    assert worker.wait(300) == 0
     assert (queue.place() / "log.txt").read_text(encoding="utf-8") == "Nothing waits in the queue.\n"

@@ -151,7 +151,7 @@ def begun(desk: Desk) -> tuple[RunFolder, pathlib.Path]:
     return RunFolder(pathlib.Path(run)), out
 
 
-def until(what: Any, seconds: float = 120) -> None:
+def until(what: Any, seconds: float = 600) -> None:
     late = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < late

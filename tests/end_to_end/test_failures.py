@@ -24,7 +24,6 @@ from trainer.job.words import say as trainer_says
 from trainer.run import events
 from trainer.run.folder import RunFolder, list_runs, request
 
-PATIENCE_MS = 120_000
 EPOCHS = 3
 STEPS_PER_EPOCH = 6
 
@@ -51,7 +50,7 @@ def job(ui: Page, outputs: pathlib.Path, tmp_path: pathlib.Path) -> Iterator[Pag
 def started(page: Page, outputs: pathlib.Path) -> RunFolder:
     """The run of a training that is begun now."""
     page.click("#start")
-    expect(page.locator(".run .state")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".run .state")).to_be_visible()
     return list_runs(outputs)[0]
 
 
@@ -82,9 +81,8 @@ def test_a_training_is_paused_goes_on_is_killed_and_resumed_to_its_end(job: Page
     expect(job.locator(".runs li small").first).to_contain_text(state("interrupted"))
     seen = steps_shown(job)
     job.click(".run .resume")
-    expect(shown).to_have_text(state("waiting"))
     expect(job.locator(".failure")).to_be_hidden()
-    expect(shown).to_have_text(state("finished"), timeout=PATIENCE_MS)
+    expect(shown).to_have_text(state("finished"))
     assert steps_shown(job) == EPOCHS * STEPS_PER_EPOCH > seen
     expect(job.locator(".sample-row")).to_have_count(3)
     expect(job.locator(".files li")).to_have_count(EPOCHS + 1)
@@ -100,15 +98,15 @@ def test_a_training_is_paused_goes_on_is_killed_and_resumed_to_its_end(job: Page
 def pause_and_go_on(page: Page, run: RunFolder) -> None:
     shown = page.locator(".run .state span")
     page.click(".run .pause")
-    expect(shown).to_have_text(state("paused"), timeout=PATIENCE_MS)
+    expect(shown).to_have_text(state("paused"))
     expect(page.locator(".run .pause")).to_be_hidden()
     steps = len(happened(run, "step"))
     time.sleep(1)
     assert len(happened(run, "step")) == steps
     page.click(".asks .save")
-    expect(page.locator(".asks span")).to_have_text(say("islands.live_monitor.done_save"), timeout=PATIENCE_MS)
+    expect(page.locator(".asks span")).to_have_text(say("islands.live_monitor.done_save"))
     page.click(".run .resume")
-    expect(shown).to_have_text(state("running"), timeout=PATIENCE_MS)
+    expect(shown).to_have_text(state("running"))
 
 
 def test_a_failed_training_says_why_and_leads_to_the_setting(job: Page, outputs: pathlib.Path, base_url: str) -> None:
@@ -118,7 +116,7 @@ def test_a_failed_training_says_why_and_leads_to_the_setting(job: Page, outputs:
     field.fill("12")
     field.blur()
     run = started(job, outputs)
-    expect(job.locator(".run .state span")).to_have_text(state("failed"), timeout=PATIENCE_MS)
+    expect(job.locator(".run .state span")).to_have_text(state("failed"))
     (failed,) = happened(run, "failed")
     expect(job.locator(".failure strong")).to_have_text(failed["reason"])
     expect(job.locator(".failure .advice")).to_have_text(trainer_says("clip_skip_deep_advice"))

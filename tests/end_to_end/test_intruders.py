@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.words import say
-from tests.end_to_end.conftest import ROOT, address_of, reopen
+from tests.end_to_end.conftest import PATIENCE_S, ROOT, address_of, opened, reopen
 from trainer.job.settings import Job
 from trainer.run import events, folder
 
@@ -234,8 +234,7 @@ ATTACK = """async target => {
 
 
 def test_a_foreign_page_gets_nothing_and_changes_nothing(browser: Browser, base_url: str, evil: str) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+    page = opened(browser)
     page.goto(base_url)
     page.wait_for_function("document.body.dataset.ready === '1'")
     statuses: list[tuple[str, int]] = []
@@ -258,17 +257,16 @@ def test_a_foreign_page_gets_nothing_and_changes_nothing(browser: Browser, base_
     assert all(frame.title() != "LoRA Atelier" for frame in page.frames)
     page.locator("a").click()
     page.wait_for_function("document.body.dataset.ready === '1'")
-    context.close()
+    page.context.close()
 
 
 def test_a_name_that_was_made_to_lead_here_shows_nothing(browser: Browser, base_url: str) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+    page = opened(browser)
     answer = page.goto(f"http://evil.localhost:{urlsplit(base_url).port}/")
     assert answer is not None
     assert answer.status == 400
     expect(page.locator("body")).to_have_text(say("guard.host"))
-    context.close()
+    page.context.close()
 
 
 # ---- other machines ----
@@ -293,13 +291,12 @@ def shared_url(tmp_path: pathlib.Path) -> Iterator[str]:
             yield address_of(process)
         finally:
             process.terminate()
-            process.wait(15)
+            process.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("way", [{"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}])
 def test_with_listen_only_the_password_lets_in(browser: Browser, shared_url: str, way: dict[str, object]) -> None:
-    context = browser.new_context(**way)  # type: ignore[arg-type]
-    page, outside = context.new_page(), list[str]()
+    page, outside = opened(browser, **way), list[str]()
     page.on(
         "request",
         lambda asked: None if asked.url.startswith((shared_url, "data:", "blob:")) else outside.append(asked.url),
@@ -320,10 +317,10 @@ def test_with_listen_only_the_password_lets_in(browser: Browser, shared_url: str
     tab(page, "run")
     expect(page.locator("#live-monitor .empty")).to_be_visible()
     page.locator("#preset input").click()
-    assert context.request.get(f"{shared_url}/runs").status == 200
-    leave_and_come_back(page, context.new_page(), shared_url)
+    assert page.context.request.get(f"{shared_url}/runs").status == 200
+    leave_and_come_back(page, page.context.new_page(), shared_url)
     assert outside == []
-    context.close()
+    page.context.close()
 
 
 def leave_and_come_back(page: Page, other: Page, url: str) -> None:

@@ -16,12 +16,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from app.words import say
-from tests.end_to_end.conftest import ROOT, reopen
+from tests.end_to_end.conftest import PATIENCE_S, ROOT, opened, reopen
 from trainer.job.settings import Job
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder, is_alive, list_runs, request
 
-PATIENCE_MS = 120_000
 HOSTILE = '"><img src=x onerror="window.broken=1"> & 桜 {{x}} ${y} `z`'
 PROMPTS = "mecha robot, plain red background --s 2\na big red cat --s 2"
 
@@ -48,7 +47,7 @@ class Gui:
     def kill(self) -> None:
         """Ends the program without a word of warning."""
         self.process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         if self.process.stdout:
             self.process.stdout.close()
 
@@ -68,12 +67,11 @@ def gui(tmp_path: pathlib.Path) -> Iterator[Gui]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of its own, in which no error may occur and from which no request may leave this machine."""
-    context = browser.new_context(locale="en-US", reduced_motion="reduce", viewport={"width": 1440, "height": 900})
-    wrong: list[str] = []
-    context.on("weberror", lambda error: wrong.append(str(error.error)))
-    context.on("request", lambda asked: wrong.append(asked.url) if not is_here(asked.url) else None)
-    yield context.new_page()
-    context.close()
+    page, wrong = opened(browser), list[str]()
+    page.context.on("weberror", lambda error: wrong.append(str(error.error)))
+    page.context.on("request", lambda asked: wrong.append(asked.url) if not is_here(asked.url) else None)
+    yield page
+    page.context.close()
     assert not wrong
 
 
@@ -82,11 +80,10 @@ def is_here(url: str) -> bool:
 
 
 def wait_until_ended(run: RunFolder) -> None:
-    for _ in range(600):
-        if not is_alive(run):
-            return
+    until = time.monotonic() + PATIENCE_S
+    while is_alive(run):
+        assert time.monotonic() < until, f"{run.name} goes on"
         time.sleep(0.1)
-    raise AssertionError(f"{run.name} goes on")
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -102,7 +99,6 @@ def wait_for_steps(page: Page, steps: int) -> None:
     page.wait_for_function(
         "steps => Number(document.querySelector('.curves')?.dataset.points ?? 0) >= steps",
         arg=steps,
-        timeout=PATIENCE_MS,
     )
 
 
@@ -136,12 +132,12 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     both_tabs_say_what_to_do_first(page)
     small_job(page, three_pictures(tmp_path))
     page.click("#start")
-    expect(page.locator(".run .name h2")).to_have_text("a robot", timeout=PATIENCE_MS)
+    expect(page.locator(".run .name h2")).to_have_text("a robot")
     wait_for_steps(page, 5)
     expect(page.locator(".run .state span")).to_have_text(say("islands.live_monitor.state_running"))
     expect(page.locator(".run .stop")).to_be_visible()
     thumbnail = page.locator(".sample-row .thumb img").first
-    expect(thumbnail).to_be_visible(timeout=PATIENCE_MS)
+    expect(thumbnail).to_be_visible()
     assert thumbnail.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
     reopen(page, gui.address)
@@ -158,12 +154,12 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     wait_for_steps(page, steps_shown(page) + 3)
     assert not asked, "the form asks for something though nobody changes it"
     gui.kill()
-    expect(page.locator("#news .away")).to_contain_text(f"--port {gui.port}", timeout=30_000)
+    expect(page.locator("#news .away")).to_contain_text(f"--port {gui.port}")
     seen = steps_shown(page)
     (run,) = list_runs(gui.outputs)
     assert is_alive(run)
     gui.start()
-    expect(page.locator("#news .away")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(page.locator("#news .away")).to_be_hidden()
     wait_for_steps(page, seen + 3)
     reopen(page, gui.address)
     open_tab(page, "run")
@@ -172,9 +168,7 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     compare_two_epochs(page)
     open_tab(page, "run")
     page.click(".run .stop")
-    expect(page.locator(".run .state span")).to_have_text(
-        say("islands.live_monitor.state_stopped"), timeout=PATIENCE_MS
-    )
+    expect(page.locator(".run .state span")).to_have_text(say("islands.live_monitor.state_stopped"))
     expect(page.locator(".run .resume")).to_be_visible()
     with page.expect_download() as download:
         page.locator(".files a").first.click()
@@ -186,7 +180,7 @@ def test_a_training_is_seen_live_through_reload_second_page_and_a_killed_program
     wait_for_steps(page, at_stop + 2)
     expect(page.locator(".run .state span")).to_have_text(say("islands.live_monitor.state_running"))
     page.click(".run .stop")
-    expect(page.locator(".run .resume")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".run .resume")).to_be_visible()
 
 
 def both_tabs_say_what_to_do_first(page: Page) -> None:
@@ -201,7 +195,7 @@ def compare_two_epochs(page: Page) -> None:
     """The base row stands first; two pictures can be laid over each other and the bar between them moved by keys."""
     open_tab(page, "compare")
     rows = page.locator(".compare tbody tr")
-    expect(rows.nth(1)).to_be_visible(timeout=PATIENCE_MS)
+    expect(rows.nth(1)).to_be_visible()
     expect(rows.first.locator("th")).to_have_text(say("islands.sample_grid.base"))
     rows.nth(0).locator(".cell").first.click(modifiers=["Shift"])
     rows.nth(1).locator(".cell").first.click(modifiers=["Shift"])

@@ -10,7 +10,7 @@ import urllib.parse
 from playwright.sync_api import Page, expect
 
 from app.words import say
-from tests.end_to_end.conftest import reopen
+from tests.end_to_end.conftest import PATIENCE_S, reopen
 from tests.trainer.job import checkpoints
 from trainer.job.settings import Job
 from trainer.run import folder
@@ -131,7 +131,7 @@ def test_no_sideways_scrolling_on_a_phone(ui: Page) -> None:
 
 def test_a_foreign_host_name_is_refused(base_url: str) -> None:
     address = urllib.parse.urlsplit(base_url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         connection.request("GET", "/", headers={"Host": "evil.example"})
         assert connection.getresponse().status == 400

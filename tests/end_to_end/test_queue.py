@@ -14,7 +14,6 @@ from trainer.job import presets
 from trainer.job.fields import parse
 from trainer.run import queue
 
-PATIENCE_MS = 180_000
 WORDS = "islands.queue"
 HOSTILE = '"><img src=x onerror="window.broken=1"> {{x}} ${y} `z`'
 
@@ -72,10 +71,9 @@ def test_a_failed_training_says_why_and_does_not_block_the_next(
     ui.click('#notice [data-tab="run"]')
     expect(row(ui, "q-third").locator("small")).to_have_text(say(f"{WORDS}.waiting"))
     ui.click(".queue .hold")
-    expect(row(ui, "q-first").locator("small")).to_have_text(say(f"{WORDS}.running"), timeout=PATIENCE_MS)
-    expect(row(ui, "q-second")).to_have_class("failed", timeout=PATIENCE_MS)
+    expect(row(ui, "q-second")).to_have_class("failed")
     expect(row(ui, "q-second").locator("small")).to_contain_text(str(bad))
-    expect(ui.locator(".runs .finished .run-name", has_text="q-third")).to_be_visible(timeout=PATIENCE_MS)
+    expect(ui.locator(".runs .finished .run-name", has_text="q-third")).to_be_visible()
     # Those that are finished are runs like all others, and the queue is only what is still to be seen to.
     names(ui, "q-second")
     expect(ui.locator(".queue .about")).to_have_text(say(f"{WORDS}.count_none"))

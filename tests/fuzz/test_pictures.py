@@ -133,7 +133,7 @@ def test_small_files_that_unfold_do_not_fill_the_memory(tmp_path: pathlib.Path) 
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.little_memory", str(tmp_path)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "tests.fuzz.little_memory", str(tmp_path)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == len(files)

@@ -100,7 +100,7 @@ def running(module: str, *words: str) -> set[str]:
 def _loaded(*words: str) -> set[str]:
     command = [sys.executable, "-X", "importtime", *words]
     done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
     )
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if line not in lines)

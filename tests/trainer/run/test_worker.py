@@ -45,7 +45,7 @@ class Stage:
     def turn(self, devices: Sequence[Device] = ONE) -> bool:
         going = worker.turn(devices, self.processes, self.told.append)
         for begun in self.processes.values():
-            begun.process.wait(30)
+            begun.process.wait(300)
         return going
 
     def work(self) -> None:
