@@ -9,7 +9,7 @@ from typing import Any
 from app import thumbs
 from app.words import say
 from trainer.dataset.caption_files import EXTENSIONS, MAX_BYTES, caption_files
-from trainer.dataset.folders import Listing, natural, stem
+from trainer.dataset.folders import natural, stem
 from trainer.dataset.pictures import EXTENSIONS as PICTURES
 from trainer.job.dataset_section import ENDING
 from trainer.job.files import open_file
@@ -66,8 +66,7 @@ def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:
     # In a folder of thousands of files only those are looked at that may belong to this picture.
     near = [name for name in names if unicodedata.normalize("NFC", name).startswith(wanted)]
     paths = [picture.with_name(name) for name in sorted(near, key=natural)]
-    files = tuple(path for path in paths if not path.is_dir())
-    found = caption_files(Listing((), files), ending).get(wanted)
+    found = caption_files([path for path in paths if not path.is_dir()], ending).get(wanted)
     return found[0] if found else picture.with_name(picture.stem + (ending or EXTENSIONS[0]))
 
 

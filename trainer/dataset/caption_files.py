@@ -3,14 +3,12 @@
 import functools
 import pathlib
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from trainer.dataset.folders import Listing, stem
 from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.problems import Problem, capped, problem, some
 from trainer.job.files import open_file
-from trainer.job.settings import Dataset
 from trainer.job.words import say
 
 EXTENSIONS = (".txt", ".caption")  # the first one wins
@@ -32,13 +30,6 @@ class Caption:
     problems: tuple[Problem, ...] = ()
 
 
-def caption_reader(held: Listing, words: str, settings: Dataset) -> Callable[[pathlib.Path], Caption]:
-    """What reads the caption of one of the pictures of `held`, `words` standing in where there is none."""
-    files = caption_files(held, settings.caption_extension)
-    looks = dict(zip(held.files, held.looks, strict=True))
-    return lambda picture: _read(picture, files.get(stem(picture), ()), looks, words, settings.wildcards)
-
-
 def wrong_with(captions: Iterable[Caption], words: str, trigger: str) -> tuple[Problem, ...]:
     """What is wrong with the captions of one folder, whose `words` stand in; with neither, the `trigger` does."""
     errors: list[Problem] = []
@@ -51,11 +42,11 @@ def wrong_with(captions: Iterable[Caption], words: str, trigger: str) -> tuple[P
     return (*capped(errors), *(_remark(key, paths, instead) for key, paths in remarked.items()))
 
 
-def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Path]]:
-    """The caption files of each picture's stem, the one that wins first; only those of `ending` unless it is ""."""
+def caption_files(files: Iterable[pathlib.Path], ending: str = "") -> dict[str, list[pathlib.Path]]:
+    """Of `files`, the captions of each picture's stem, the one that wins first; only those of `ending` if not ""."""
     found: dict[str, list[pathlib.Path]] = {}
     endings = (ending.lower(),) if ending else EXTENSIONS
-    captions = [path for path in held.files if path.name.lower().endswith(endings)]
+    captions = [path for path in files if path.name.lower().endswith(endings)]
     for extension in endings:
         for path in captions:
             name = path.name
@@ -64,18 +55,15 @@ def caption_files(held: Listing, ending: str = "") -> dict[str, list[pathlib.Pat
     return found
 
 
-def _read(
-    picture: pathlib.Path,
-    files: Sequence[pathlib.Path],
-    looks: Mapping[pathlib.Path, Look],
-    words: str,
-    all_lines: bool,
+def read_caption(
+    picture: pathlib.Path, files: Sequence[pathlib.Path], looks: Sequence[Look], words: str, all_lines: bool
 ) -> Caption:
+    """The caption of `picture` from its caption files, which look so; `words` stand in where there is none."""
     if not files:
         return Caption(picture, words, remarks=("data_no_caption",))
     path, double = files[0], ("data_two_captions",) if len(files) > 1 else ()
     try:
-        lines = _lines_as_of(path, looks[path]) if is_settled(looks[path]) else _lines(path)
+        lines = _lines_as_of(path, looks[0]) if is_settled(looks[0]) else _lines(path)
     except UnicodeDecodeError:
         return Caption(path, words, problems=(problem("error", "data_caption_encoding", path),))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -89,13 +90,13 @@ def make_plan(job: Job, scan: Scan | None = None) -> Plan:
 
 def bucket_rows(scan: Scan, settings: Dataset) -> tuple[Row, ...]:
     """One row for each bucket that holds a picture, by width, then height."""
-    pictures: dict[Size, int] = {}
-    repeated: dict[Size, int] = {}
+    pictures, repeated = Counter[Size](), Counter[Size]()
     chosen = buckets.chooser(settings)
-    for picture, times, _ in _shown(scan):
-        bucket = chosen(picture.width_px, picture.height_px)
-        pictures[bucket] = pictures.get(bucket, 0) + 1
-        repeated[bucket] = repeated.get(bucket, 0) + times
+    alike = Counter((picture.width_px, picture.height_px, times) for picture, times, _ in _shown(scan))
+    for (width, height, times), count in alike.items():
+        bucket = chosen(width, height)
+        pictures[bucket] += count
+        repeated[bucket] += count * times
     return tuple(Row(*bucket, pictures[bucket], repeated[bucket]) for bucket in sorted(pictures))
 
 

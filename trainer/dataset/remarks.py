@@ -10,11 +10,14 @@ from trainer.dataset.captions import longest
 from trainer.dataset.problems import Problem, problem, some
 from trainer.dataset.scan import Picture, Scan
 from trainer.job.facts import FAMILIES
-from trainer.job.settings import Job
+from trainer.job.settings import Dataset, Job
 
 _FEW = 5
 _MUCH_CUT = 1 / 3
 _SMALL_AREA = 1 / 4
+_WORDED = ("caption_prefix", "caption_suffix", "wildcards")
+"""The settings that decide how long a caption becomes."""
+_REMEMBERED = 4
 
 
 def remarks(scan: Scan, counts: Sequence[int], job: Job) -> tuple[Problem, ...]:
@@ -39,7 +42,6 @@ def cut_share(width_px: int, height_px: int, bucket: buckets.Size) -> float:
     return 1 - bucket[0] * bucket[1] / (width * height)
 
 
-# At each change of a setting it is asked of every caption again, twice.
 @functools.lru_cache(maxsize=2**14)
 def is_longer(caption: str, most_tokens: int) -> bool:
     """Whether a CLIP text encoder sees more than `most_tokens` at least: one a word, one a sign."""
@@ -78,10 +80,19 @@ def _pictures(pictures: Sequence[Picture], job: Job) -> list[Problem]:
         found.append(_warn("data_small", "dataset.resolution", count=len(small), names=some(small), resolution=side))
     if cut:
         found.append(_warn("data_much_cut", "dataset.buckets", count=len(cut), names=some(cut)))
-    long = [p.path.name for p in pictures if any(is_longer(text, most) for text in longest(p.caption, settings))]
+    asked = Dataset(**{name: getattr(settings, name) for name in _WORDED})
+    long = [pictures[at].path.name for at in _long(tuple(p.caption for p in pictures), asked, most)]
     if long:
         found.append(_warn("data_long_captions", "dataset.folder", count=len(long), names=some(long), limit=most))
     return found
+
+
+# At each change of a setting it is asked of all captions again, twice.
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _long(captions: tuple[str, ...], settings: Dataset, most_tokens: int) -> tuple[int, ...]:
+    """Which of the captions are, or may become, longer than that."""
+    texts = ((at, longest(caption, settings)) for at, caption in enumerate(captions))
+    return tuple(at for at, said in texts if any(is_longer(text, most_tokens) for text in said))
 
 
 def _short_batches(counts: Sequence[int], batch_size: int) -> list[Problem]:

@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import pathlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from trainer.dataset import folders
-from trainer.dataset.caption_files import Caption, caption_reader, wrong_with
+from trainer.dataset.caption_files import Caption, caption_files, read_caption, wrong_with
 from trainer.dataset.found import Picture, Scan, Subset
-from trainer.dataset.looks import is_settled
+from trainer.dataset.looks import Look, is_settled
 from trainer.dataset.masks import with_masks
 from trainer.dataset.pictures import BrokenPicture, size_px
 from trainer.dataset.problems import Level, Problem, capped, printable, problem, some
@@ -20,9 +21,11 @@ __all__ = ["Picture", "Scan", "Subset", "read_ahead", "scan", "without"]
 
 Inside = tuple[pathlib.Path, folders.Listing]
 Found = tuple[Subset | None, tuple[Problem, ...]]
+Read = tuple[Picture, Caption]
 _READ = ("caption_extension", "wildcards", "trigger", "default_repeats", "broken_pictures")
 """The settings that decide how a folder is read, besides where it lies; the reading is given no other."""
 _REMEMBERED = 16
+_PICTURES_REMEMBERED = 16_384
 _READING = threading.Lock()
 
 
@@ -67,13 +70,14 @@ def read_ahead(settings: Dataset) -> tuple[int, Iterator[Picture | None]]:
     except (OSError, ValueError):
         return 0, iter(())
     asked = _asked(settings)
-    return sum(len(held.pictures) for _, held in chosen), _ahead(chosen, asked)
+    belonging = (_belonging(held.files, held.pictures, asked.caption_extension) for _, held in chosen)
+    return sum(len(each.captions) for each in belonging), _ahead(chosen, asked)
 
 
 def _ahead(chosen: Iterable[Inside], settings: Dataset) -> Iterator[Picture | None]:
     for folder, held in chosen:
         words = folders.read_name(printable(folder.name)).words
-        for each in _each_picture(held, held.pictures, words, settings):
+        for each in _each_picture(held, words, settings):
             yield None if isinstance(each, BrokenPicture) else each[0]
 
 
@@ -144,7 +148,8 @@ def _scan_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
             with _READING:
                 return _subset_as_of(folder, held, asked)
         except _InPart as error:
-            return error.found
+            found: Found = error.found
+            return found
     return _read_subset(folder, held, asked)
 
 
@@ -153,9 +158,9 @@ def _asked(settings: Dataset) -> Dataset:
 
 
 class _InPart(Exception):
-    """Not all of a folder could be read. As an exception, `found` is not remembered: the next time more may be."""
+    """Not all could be read. As an exception, `found` is not remembered: the next time more may be."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Any) -> None:
         self.found = found
 
 
@@ -181,9 +186,9 @@ def _read_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     if named.repeats is None:
         repeats = settings.default_repeats
         problems.append(problem("warning", "data_unnumbered", folder, name=name, repeats=repeats))
-    single, doubled = _one_per_stem(held.pictures)
+    doubled = _belonging(held.files, held.pictures, settings.caption_extension).doubled
     found, broken = [], []
-    for each in _each_picture(held, single, named.words, settings):
+    for each in _each_picture(held, named.words, settings):
         if isinstance(each, BrokenPicture):
             broken.append(_broken(each, settings))
         else:
@@ -194,32 +199,59 @@ def _read_subset(folder: pathlib.Path, held: folders.Listing, settings: Dataset)
     return subset, (*problems, *capped(doubled), *capped(broken), *bad_captions)
 
 
-def _one_per_stem(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], list[Problem]]:
-    """The first picture of each stem; each further one is a problem, since both would share one caption."""
+@dataclasses.dataclass(frozen=True)
+class _Belonging:
+    """Each picture of a folder with its caption files; of those with the same stem the first, the others `doubled`."""
+
+    captions: Mapping[pathlib.Path, tuple[pathlib.Path, ...]]
+    doubled: tuple[Problem, ...]
+
+
+# Which files belong together their names alone decide, and those change seldom.
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _belonging(files: tuple[pathlib.Path, ...], pictures: tuple[pathlib.Path, ...], ending: str) -> _Belonging:
+    captions = caption_files(files, ending)
     first: dict[str, pathlib.Path] = {}
-    problems = []
-    for path in paths:
+    doubled = []
+    for path in pictures:
         other = first.setdefault(folders.stem(path), path)
         if other is not path:
-            problems.append(problem("error", "data_same_stem", path, one=other.name, other=path.name))
-    return list(first.values()), problems
+            # Both would share one caption.
+            doubled.append(problem("error", "data_same_stem", path, one=other.name, other=path.name))
+    return _Belonging({path: tuple(captions.get(stem, ())) for stem, path in first.items()}, tuple(doubled))
 
 
-def _each_picture(
-    held: folders.Listing, paths: Iterable[pathlib.Path], words: str, settings: Dataset
-) -> Iterator[tuple[Picture, Caption] | BrokenPicture]:
-    read = caption_reader(held, words, settings)
+def _each_picture(held: folders.Listing, words: str, settings: Dataset) -> Iterator[Read | BrokenPicture]:
     looks = dict(zip(held.files, held.looks, strict=True))
-    for path in paths:
-        look = looks[path]
+    for path, files in _belonging(held.files, held.pictures, settings.caption_extension).captions.items():
+        seen = (looks[path], *[looks[file] for file in files])
+        read = _read_as_of if is_settled(*seen) else _read
         try:
-            size = size_px(path, look)
+            yield read(path, files, seen, words, settings.wildcards)
+        except _InPart as error:
+            yield error.found
         except BrokenPicture as error:
             yield error
-            continue
-        caption = read(path)
-        changed_ns = look[1] if look else 0
-        yield Picture(path, *size, caption.text, caption.path, changed_ns=changed_ns), caption
+
+
+@functools.lru_cache(maxsize=_PICTURES_REMEMBERED)
+def _read_as_of(
+    path: pathlib.Path, files: tuple[pathlib.Path, ...], looks: tuple[Look, ...], words: str, all_lines: bool
+) -> Read:
+    found = _read(path, files, looks, words, all_lines)
+    if found[1].problems:
+        raise _InPart(found)
+    return found
+
+
+def _read(
+    path: pathlib.Path, files: tuple[pathlib.Path, ...], looks: tuple[Look, ...], words: str, all_lines: bool
+) -> Read:
+    """A picture and its caption from `files`; it looks, and they look, like `looks`. Raises BrokenPicture."""
+    size = size_px(path, looks[0])
+    caption = read_caption(path, files, looks[1:], words, all_lines)
+    changed_ns = looks[0][1] if looks[0] else 0
+    return Picture(path, *size, caption.text, caption.path, changed_ns=changed_ns), caption
 
 
 def _checked(folder: pathlib.Path, subsets: tuple[Subset, ...], problems: tuple[Problem, ...]) -> Scan:
