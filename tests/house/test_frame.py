@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -60,6 +61,63 @@ def test_no_script_needs_a_newer_bash_than_macos_has(script: str) -> None:
 
 def test_continuous_integration_runs_the_same_command() -> None:
     assert re.search(r"^ *\./setup\.sh --test\b", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+FAILS_ONCE = """
+def test_that_fails_once(request):
+    if request.config.cache.get("seen", None) is None:
+        request.config.cache.set("seen", 1)
+        assert False
+"""
+ENDS_BADLY_ONCE = """
+import pytest
+
+@pytest.fixture
+def ends_badly_once(request):
+    yield
+    if request.config.cache.get("ended", None) is None:
+        request.config.cache.set("ended", 1)
+        assert False
+
+def test_whose_fixture_ends_badly_once(ends_badly_once):
+    pass
+"""
+CANNOT_BE_READ = "import no_such_module"
+FAIL_ALWAYS = """
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_that_fails(number):
+    assert False
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "passes", "again"),
+    [
+        ([], True, False),
+        ([FAILS_ONCE], True, True),
+        ([FAIL_ALWAYS.format(count=1)], False, True),
+        ([FAIL_ALWAYS.format(count=6)], False, False),
+        ([ENDS_BADLY_ONCE], False, False),
+        ([FAILS_ONCE, ENDS_BADLY_ONCE], False, False),
+        ([CANNOT_BE_READ], False, False),
+    ],
+)
+def test_continuous_integration_tries_again_only_a_few_failures_of_a_whole_run(
+    tmp_path: pathlib.Path, files: list[str], passes: bool, again: bool
+) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci")
+    setup = f'#!/bin/sh\nshift\nexec "{sys.executable}" -m pytest --numprocesses=1 "$@"\n'
+    (tmp_path / "setup.sh").write_text(setup, encoding="utf-8")
+    (tmp_path / "setup.sh").chmod(0o755)
+    for number, text in enumerate(["def test_that_passes(): pass", *files]):
+        (tmp_path / f"test_{number}.py").write_text(text, encoding="utf-8")
+    path = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = run(tmp_path, ".ci/run", PATH=path)
+    assert (done.returncode == 0) is passes, done.stdout
+    assert ("is run once more" in done.stdout) is again
 
 
 @pytest.mark.parametrize(
