@@ -3,16 +3,15 @@
 import os
 import pathlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import thumbs
 from app.words import say
-from trainer.dataset.caption_files import EXTENSIONS, MAX_BYTES, caption_files
+from trainer.dataset.caption_files import EXTENSIONS, MAX_BYTES, caption_files, lines_of
 from trainer.dataset.folders import natural, stem
 from trainer.dataset.pictures import EXTENSIONS as PICTURES
 from trainer.job.dataset_section import ENDING
-from trainer.job.files import open_file
 from trainer.run.folder import forget_abandoned, write_text
 
 
@@ -33,9 +32,15 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     text = ("\n" if all_lines else " ").join(typed)
     try:
         target = caption_path(path, ending)
-        below = [] if all_lines or not text else _lines(target)[1:]
+        held = _lines(target)
+        if held is None:
+            return {"ok": False, "message": say("captions.no_text", name=target.name)}
+        below = [] if all_lines or not text else held[1:]
+        whole = "\n".join([text, *below]) + "\n"
+        if len(whole.encode()) > MAX_BYTES:
+            return {"ok": False, "message": say("captions.too_long", limit=MAX_BYTES // 1024)}
         forget_abandoned(target.parent)
-        write_text(target, "\n".join([text, *below]) + "\n")
+        write_text(target, whole)
     except OSError as error:
         return {"ok": False, "message": say("captions.unsaved", reason=error.strerror or error)}
     return {"ok": True, "caption": text, "message": say("captions.saved", name=target.name)}
@@ -49,7 +54,7 @@ def whole_caption(given: Mapping[str, Any]) -> str:
     path, ending = pathlib.Path(str(given.get("path"))), str(given.get("ending") or "")
     if not _may(path, ending, given.get("key")):
         return ""
-    lines = [line.strip() for line in _lines(caption_path(path, ending))]
+    lines = _lines(caption_path(path, ending)) or ()
     return "\n".join(lines if given.get("all_lines") is True else lines[:1])
 
 
@@ -70,10 +75,11 @@ def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:
     return found[0] if found else picture.with_name(picture.stem + (ending or EXTENSIONS[0]))
 
 
-def _lines(path: pathlib.Path) -> list[str]:
-    """The lines of a caption file that say something; none where there is no file, or one that is no text."""
+def _lines(path: pathlib.Path) -> Sequence[str] | None:
+    """What a caption file says; none where there is no file, None where it is no caption: no text, or too long."""
     try:
-        with open_file(path) as stream:
-            return [line for line in stream.read(MAX_BYTES).decode("utf-8-sig").splitlines() if line.strip()]
-    except (FileNotFoundError, UnicodeDecodeError):
-        return []
+        return lines_of(path)
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError:
+        return None

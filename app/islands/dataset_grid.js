@@ -162,8 +162,13 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find("textarea").readOnly = Boolean(picture.cut);
     if (picture.cut) whole(picture);
     find(".save").disabled = true;
-    write(find(".state"), picture.own ? "" : say("borrowed"));
+    state(picture.own ? "" : say("borrowed"));
     if (!dialog.open) dialog.showModal();
+  }
+
+  function state(text, ok = true) {
+    write(find(".state"), text);
+    find(".state").classList.toggle("wrong", !ok);
   }
 
   const asked = (picture) => ({path: pathOf(picture), key: picture.key, all_lines: view.all_lines, ending: view.ending});
@@ -183,7 +188,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const picture = view.pictures[at];
     const text = find("textarea").value;
     const answer = await server.save_caption({...asked(picture), text});
-    write(find(".state"), answer.message);
+    state(answer.message, answer.ok);
     if (!answer.ok) return false;
     Object.assign(picture, {caption: answer.caption, own: true});
     find(".save").disabled = true;
@@ -214,7 +219,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   find(".next").addEventListener("click", () => step(1));
   find(".close").addEventListener("click", () => dialog.close());
   find(".save").addEventListener("click", save);
-  find("textarea").addEventListener("input", () => { find(".save").disabled = false; write(find(".state"), ""); });
+  find("textarea").addEventListener("input", () => { find(".save").disabled = false; state(""); });
   dialog.addEventListener("keydown", keys);
   window.addEventListener("atelier:picture", showWanted);
   addEventListener("scroll", () => requestAnimationFrame(lay), {capture: true, passive: true});

@@ -2,6 +2,8 @@
 
 import pathlib
 
+import pytest
+
 from app import captions, thumbs
 
 
@@ -65,11 +67,22 @@ def test_lines_that_were_not_shown_stay(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "\n", "the second line must not become the caption"
 
 
-def test_a_caption_file_that_is_no_text_is_replaced(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("held", ["ねこ".encode("cp932"), b"a cat\n" * 20_000])
+def test_a_file_that_no_caption_was_read_from_stays(tmp_path: pathlib.Path, held: bytes) -> None:
     (tmp_path / "a.png").touch()
-    (tmp_path / "a.txt").write_bytes(b"\x83l\x83R")
-    captions.save_caption(given(tmp_path / "a.png", "a cat"))
-    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "a cat\n"
+    (tmp_path / "a.txt").write_bytes(held)
+    answer = captions.save_caption(given(tmp_path / "a.png", "a cat"))
+    assert not answer["ok"]
+    assert answer["message"].startswith("Not saved: a.txt is no UTF-8 text, or too long for a caption")
+    assert (tmp_path / "a.txt").read_bytes() == held
+
+
+def test_a_caption_that_training_would_not_read_is_not_written(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    assert captions.save_caption(given(tmp_path / "a.png", "ね" * 21_844))["ok"]
+    answer = captions.save_caption(given(tmp_path / "a.png", "ね" * 21_846))
+    assert answer == {"ok": False, "message": "Not saved: a caption file has at most 64 KiB. Shorten it."}
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "ね" * 21_844 + "\n"
 
 
 def test_an_unsigned_path_is_refused(tmp_path: pathlib.Path) -> None:

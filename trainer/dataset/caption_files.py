@@ -63,7 +63,7 @@ def read_caption(
         return Caption(picture, words, remarks=("data_no_caption",))
     path, double = files[0], ("data_two_captions",) if len(files) > 1 else ()
     try:
-        lines = _lines_as_of(path, looks[0]) if is_settled(looks[0]) else _lines(path)
+        lines = _lines_as_of(path, looks[0]) if is_settled(looks[0]) else lines_of(path)
     except UnicodeDecodeError:
         return Caption(path, words, problems=(problem("error", "data_caption_encoding", path),))
     except OSError as error:
@@ -81,10 +81,10 @@ def read_caption(
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _lines_as_of(path: pathlib.Path, look: Look) -> tuple[str, ...] | None:
-    return _lines(path)
+    return lines_of(path)
 
 
-def _lines(path: pathlib.Path) -> tuple[str, ...] | None:
+def lines_of(path: pathlib.Path) -> tuple[str, ...] | None:
     """The lines that say something; None where they are too long to be a caption. Raises OSError, ValueError."""
     with open_file(path) as file:
         raw = file.read(MAX_BYTES + 1)
