@@ -47,14 +47,17 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def whole_caption(given: Mapping[str, Any]) -> str:
-    """What training reads as the caption of the picture `given["path"]`, which has one; "" where nobody may know.
+    """What training reads as the caption of the picture `given["path"]`, which has one; "" where it cannot be known.
 
     `key`, `ending` and `all_lines` as for `save_caption`.
     """
     path, ending = pathlib.Path(str(given.get("path"))), str(given.get("ending") or "")
     if not _may(path, ending, given.get("key")):
         return ""
-    lines = _lines(caption_path(path, ending)) or ()
+    try:
+        lines = _lines(caption_path(path, ending)) or ()
+    except OSError:  # what cannot be read any more, the scan that comes next says
+        return ""
     return "\n".join(lines if given.get("all_lines") is True else lines[:1])
 
 

@@ -85,6 +85,14 @@ def test_a_caption_that_training_would_not_read_is_not_written(tmp_path: pathlib
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "ね" * 21_844 + "\n"
 
 
+def test_a_caption_that_has_become_a_folder_is_neither_read_nor_replaced(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").mkdir()
+    assert captions.whole_caption(given(tmp_path / "a.png", "")) == ""
+    assert not captions.save_caption(given(tmp_path / "a.png", "a cat"))["ok"]
+    assert (tmp_path / "a.txt").is_dir()
+
+
 def test_an_unsigned_path_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").touch()
     for wrong in ({"key": "0"}, {"path": str(tmp_path / "b.png")}, {"path": None}):
