@@ -20,9 +20,9 @@ OLD_S = SETTLED_S + 5
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[pathlib.Path]:
     """The files that are read; the clock goes before, so that those just written count as settled."""
     found: list[pathlib.Path] = []
-    real_size, real_lines, real_time = pictures._size, caption_files._lines, time.time
+    real_size, real_lines, real_time = pictures._size, caption_files.lines_of, time.time
     monkeypatch.setattr(pictures, "_size", lambda path: found.append(path) or real_size(path))
-    monkeypatch.setattr(caption_files, "_lines", lambda path: found.append(path) or real_lines(path))
+    monkeypatch.setattr(caption_files, "lines_of", lambda path: found.append(path) or real_lines(path))
     monkeypatch.setattr(time, "time", lambda: real_time() + OLD_S)
     return found
 
