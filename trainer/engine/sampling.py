@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from trainer.engine.memory import attempted
-from trainer.families.base import Family, Parts, SampleRequest
+from trainer.families.base import Family, Onward, Parts, SampleRequest
 from trainer.job.prompts import read_prompt
 from trainer.job.settings import Job
 from trainer.job.words import say
@@ -74,13 +74,13 @@ def draw_samples(
     wanted = requests(job)
     if not wanted:
         return
-    tell(Stage(text=say("stage_samples")))
     for component in parts.components:
         component.module.eval()
 
-    def onward() -> None:
+    def onward(done: int, total: int) -> None:
         if "stop" in pending(run):
             raise BrokenOff
+        tell(Stage(text=say("stage_samples"), done=done, total=total))
 
     for number, (request, picture) in enumerate(zip(wanted, _pictures(family, parts, wanted, onward), strict=True), 1):
         if picture is None:
@@ -106,14 +106,14 @@ def draw_samples(
 
 
 def _pictures(
-    family: Family, parts: Parts, wanted: Sequence[SampleRequest], onward: Callable[[], None]
+    family: Family, parts: Parts, wanted: Sequence[SampleRequest], onward: Onward
 ) -> Sequence[Image.Image | None]:
     """The pictures asked for; one by one where memory does not suffice for more, and None where not even for one."""
     together, lack = attempted(lambda: family.sample(parts, wanted, onward))
     return [_alone(family, parts, request, onward) for request in wanted] if lack else together
 
 
-def _alone(family: Family, parts: Parts, request: SampleRequest, onward: Callable[[], None]) -> Image.Image | None:
+def _alone(family: Family, parts: Parts, request: SampleRequest, onward: Onward) -> Image.Image | None:
     picture, lack = attempted(lambda: family.sample(parts, [request], onward)[0])
     decoder = parts.picture_encoder
     if not lack or not hasattr(decoder, "enable_tiling"):

@@ -124,7 +124,10 @@ class SampleRequest:
     sampler: str
 
 
-def no_matter() -> None:
+Onward = Callable[[int, int], object]
+
+
+def no_matter(done: int, total: int) -> None:
     """Lets a drawing go on."""
 
 
@@ -147,11 +150,11 @@ class Family(Protocol):
         """
 
     def sample(
-        self, parts: Parts, requests: Sequence[SampleRequest], onward: Callable[[], object] = no_matter
+        self, parts: Parts, requests: Sequence[SampleRequest], onward: Onward = no_matter
     ) -> Sequence[Image.Image]:
         """The pictures asked for, each from noise of its own seed; the training's randomness is not touched.
 
-        `onward` is called again and again meanwhile; what it raises ends the drawing.
+        `onward` is told of each sampling step and of how many there are in all; what it raises ends the drawing.
         """
 
 

@@ -5,7 +5,7 @@ Functions over `ClipDiffusion`; the families' files choose among them.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.engine.pieces import WHOLE
 from trainer.families import blocks, latent_diffusion
-from trainer.families.base import Batch, Cached, Component, SampleRequest, no_matter
+from trainer.families.base import Batch, Cached, Component, Onward, SampleRequest, no_matter
 from trainer.families.clip_text import joined, text_component, text_model, tokens
 from trainer.families.latent_diffusion import Conditions, Loaded, borrowed, unet_component
 from trainer.job.settings import Job, Training
@@ -121,7 +121,7 @@ def _told(parts: ClipDiffusion, batch: Batch) -> Conditions:
 
 
 def sample(
-    parts: ClipDiffusion, requests: Sequence[SampleRequest], onward: Callable[[], object] = no_matter
+    parts: ClipDiffusion, requests: Sequence[SampleRequest], onward: Onward = no_matter
 ) -> list[Image.Image]:
     """The pictures asked for; those alike in size, steps, guidance and sampler are drawn together as memory allows."""
     return latent_diffusion.sample(parts, requests, functools.partial(_asked, parts), onward)

@@ -26,7 +26,7 @@ from trainer.engine import denoising, objective
 from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.engine.pieces import WHOLE
-from trainer.families.base import Batch, Cached, Component, SampleRequest, checkpoint_gradients
+from trainer.families.base import Batch, Cached, Component, Onward, SampleRequest, checkpoint_gradients
 from trainer.job.settings import Job, Model, Training
 
 UNET_BLOCKS = frozenset({"Transformer2DModel"})
@@ -187,13 +187,17 @@ def _denoised(parts: LatentDiffusion, x: Tensor, steps: Tensor, told: Conditions
 
 @torch.no_grad()
 def sample(
-    parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe, onward: Callable[[], object]
+    parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe, onward: Onward
 ) -> list[Image.Image]:
     """The pictures asked for; those alike in size, steps, guidance and sampler are drawn together as memory allows."""
     pictures: dict[int, Image.Image] = {}
-    for numbers in _alike(requests):
-        drawn = _sample_alike(parts, [requests[number] for number in numbers], describe, onward)
+    groups = list(_alike(requests))
+    done, total = 0, sum(requests[numbers[0]].steps for numbers in groups)
+    for numbers in groups:
+        alike = [requests[number] for number in numbers]
+        drawn = _sample_alike(parts, alike, describe, lambda step, before=done: onward(before + step, total))
         pictures.update(zip(numbers, drawn, strict=True))
+        done += alike[0].steps
     return [pictures[number] for number in range(len(requests))]
 
 
@@ -209,8 +213,9 @@ def _alike(requests: Sequence[SampleRequest]) -> Iterator[list[int]]:
 
 
 def _sample_alike(
-    parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe, onward: Callable[[], object]
+    parts: LatentDiffusion, requests: Sequence[SampleRequest], describe: Describe, onward: Callable[[int], object]
 ) -> list[Image.Image]:
+    onward(0)
     first, device = requests[0], parts.device
     guided = first.guidance > 1
     told = describe(requests, guided)
@@ -222,14 +227,14 @@ def _sample_alike(
     x = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(device.torch)
     x = x * scheduler.init_noise_sigma
     random = {"generator": generators} if first.sampler == "euler_a" else {}
-    for step in scheduler.timesteps:
-        onward()
+    for number, step in enumerate(scheduler.timesteps, 1):
         model_input = scheduler.scale_model_input(torch.cat([x, x]) if guided else x, step)
         found = _denoised(parts, model_input, step, told)
         if guided:
             without, with_text = found.chunk(2)
             found = without + first.guidance * (with_text - without)
         x = scheduler.step(found, step, x, **random).prev_sample
+        onward(number)
     return _decode(parts, x)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from trainer.engine.device import Device
 from trainer.engine.draw import Draw
 from trainer.engine.pieces import WHOLE
 from trainer.families import blocks, clip_text, latent_diffusion, sources
-from trainer.families.base import Batch, Cached, Component, Frame, SampleRequest, no_matter
+from trainer.families.base import Batch, Cached, Component, Frame, Onward, SampleRequest, no_matter
 from trainer.families.latent_diffusion import Conditions, borrowed
 from trainer.families.sources import TextSource
 from trainer.job.settings import Job, Training
@@ -142,7 +142,7 @@ def sizes(frames: Sequence[Frame]) -> Tensor:
 
 
 def sample(
-    parts: Sdxl, requests: Sequence[SampleRequest], onward: Callable[[], object] = no_matter
+    parts: Sdxl, requests: Sequence[SampleRequest], onward: Onward = no_matter
 ) -> list[Image.Image]:
     """The pictures asked for; those alike in size, steps, guidance and sampler are drawn together as memory allows."""
     return latent_diffusion.sample(parts, requests, functools.partial(_asked, parts), onward)

@@ -217,7 +217,9 @@ Event = Going | Stopped | Failed | Finished
 
 
 class EventLog:
-    """Appends events to a file. Steps are gathered and written at most ten times a second; all else at once.
+    """Appends events to a file: steps and what is counted at most ten times a second, all else at once.
+
+    So is what a count begins with: a minute may go by before the next one.
 
     What a full disk took only a part of is written on from there once it takes more, so no line is torn or twice.
     """
@@ -231,7 +233,7 @@ class EventLog:
     def write(self, event: Event) -> None:
         """Appends `event`, now or with one of the next ones. Raises OSError."""
         self._waiting += event.model_dump_json().encode() + b"\n"
-        gathered = isinstance(event, Step | Stage)
+        gathered = isinstance(event, Step) or (isinstance(event, Stage) and event.done > 0)
         if not gathered or time.monotonic() - self._written >= 1 / WRITES_PER_S:
             self.flush(lasting=isinstance(event, Keeping | Stopped | Failed | Finished))
 

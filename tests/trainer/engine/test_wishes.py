@@ -143,6 +143,9 @@ def test_a_file_samples_and_the_state_come_at_once_when_asked_for(job: Job) -> N
     run, seen = trained(job, when)
     assert kinds(seen)[3:9] == ["asked", "asked", "keeping", "saved", "sample", "keeping"]
     assert (run.weights / "tiny-step00000002.safetensors").is_file()
+    drawn = [(event.done, event.total) for event in seen if event.kind == "stage" and "sample" in event.text]
+    steps = job.samples.steps
+    assert drawn[: steps + 1] == [(done, steps) for done in range(steps + 1)]
     silent = job.model_copy(update={"samples": job.samples.model_copy(update={"prompts": []})})
     _, seen = trained(silent, when)
     assert [event.text for event in seen if event.kind == "warned"] == [

@@ -33,6 +33,16 @@ def test_steps_are_gathered_and_all_of_them_arrive(tmp_path: pathlib.Path) -> No
     assert [event["step"] for event in events.read(path)[0]] == list(range(500))
 
 
+def test_what_is_begun_is_told_at_once_whatever_was_written_just_before(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = events.EventLog(path)
+    log.write(events.Asked(what="sample"))
+    log.write(events.Stage(text="drawing", done=0, total=20))
+    assert [event["kind"] for event in events.read(path)[0]] == ["asked", "stage"]
+    log.write(events.Stage(text="drawing", done=1, total=20))
+    assert len(events.read(path)[0]) == 2
+
+
 def test_a_torn_line_is_left_and_does_not_swallow_the_next_event(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "events.jsonl"
     events.EventLog(path).write(events.Warned(text="whole"))
