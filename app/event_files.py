@@ -25,7 +25,7 @@ BLOCK_BYTES = 4 * 1024 * 1024
 EVENTS_PER_CALL = 25_000
 WHOLE_BLOCK_BYTES = 1024 * 1024
 """So much of a file is looked through at once for samples; of an append-only file it stays as it is once it is full."""
-REMEMBERED_BLOCKS = 32
+REMEMBERED_BLOCKS = 256
 SIGN_BYTES = 200
 """By so much of its beginning, which holds the time of its first event, a file is told from one put in its place."""
 
@@ -90,7 +90,7 @@ def some(path: pathlib.Path, offset: int) -> tuple[list[Event], int]:
 
 
 def samples(path: pathlib.Path) -> Iterator[Event]:
-    """All sample events. Of a file that has only grown, only its last part is read again."""
+    """All sample events. Of a file that has only grown, only its last part is read again, up to a quarter of a GiB."""
     look = stamp(path)
     whole = look.size // WHOLE_BLOCK_BYTES
     # The line that reaches beyond a block may be half written; one that has ended says that all before it have.

@@ -6,11 +6,11 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from app import watch
+from app import event_files, watch
 from app.event_files import Event
 from app.words import say
 from trainer.job.words import say as trainer_says
-from trainer.run import ending, events
+from trainer.run import ending
 from trainer.run.ending import Ending
 from trainer.run.folder import RunFolder
 
@@ -18,6 +18,8 @@ CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGABRT", "SIGFPE", "SIGTRAP")
 FAULT = "Fatal Python error"
 """How Python begins what it writes into the log when a library has crashed."""
 LOG_LINES = 400
+TAIL_BYTES = 4 * 2**20
+"""Of the events so many last ones are read, thousands of steps: more than lie between two saved states."""
 CLOCK_S = 0.05
 """So much may the time of a file lag behind the clock."""
 _SYSTEM = pathlib.Path("/proc/stat")
@@ -29,7 +31,8 @@ def told(run: RunFolder) -> dict[str, Any]:
     `since` is its last sign of life in seconds since 1970, None where it never gave one; `kept_step` the step of the
     saved state, 0 where there is none; `again` how many steps after that one were done and are lost.
     """
-    happened = events.read(run.events)[0]
+    look = event_files.stamp(run.events)
+    happened = event_files.ends(run.events, look.size, TAIL_BYTES)
     since = _number(happened[-1], "time") if happened else None
     kept = _kept_step(run, happened)
     done = max((int(_number(event, "step")) for event in happened if event["kind"] == "step"), default=0)

@@ -22,7 +22,7 @@ def start(job: Job) -> RunFolder:
     """A new run of `job`, with its trainer under way. Raises OSError when the output folder cannot be written."""
     outputs = places.resolve_outputs(job.output.folder)
     # First, for a run in a folder that is not remembered would be lost if this program were killed now.
-    outputs.mkdir(parents=True, exist_ok=True)
+    folder.make_lasting(outputs)
     places.remember_output_folder(outputs)
     run = folder.create(outputs, job.output.name)
     folder.write_job(run, with_whole_paths(job, outputs), {})
@@ -32,7 +32,7 @@ def start(job: Job) -> RunFolder:
 
 def under_way() -> list[RunFolder]:
     """The runs in the known output folders whose trainer is at work or about to be."""
-    return [run for run in places.runs() if watch.overview(run)["state"] in ("waiting", "running", "paused")]
+    return [run for run in places.runs() if watch.overview(run)["state"] in watch.UNDER_WAY]
 
 
 def queue_up(job: Job) -> Entry:
@@ -64,10 +64,13 @@ def resume(run: RunFolder) -> None:
             return
         raise folder.Busy(run.name)
     folder.forget_requests(run)
-    _begin(run)
-    # Its entry in the queue, if it has one, is told of how it ends this time.
+    # Before its trainer says anything: its entry in the queue, if it has one, is told of how it ends this time.
+    queued = False
     with contextlib.suppress(OSError, Refused):
-        if queue.resumed(run):
+        queued = queue.resumed(run)
+    _begin(run)
+    if queued:
+        with contextlib.suppress(OSError):
             work()
 
 

@@ -19,7 +19,6 @@ from trainer.run.folder import RunFolder
 
 LOOK_BACK_S = 24 * 60 * 60
 """So far back it is told what has ended to a browser that was never here."""
-UNDER_WAY = ("waiting", "running", "paused")
 SHOWN = ("name", "state", "step", "steps", "left_s", "seen_at")
 SOURCES = (".py", ".js", ".css", ".html", ".json")
 
@@ -32,11 +31,11 @@ def news(since: Annotated[float, fastapi.Query(ge=0)] = 0.0) -> Response:
     now = time.time()
     after = since or now - LOOK_BACK_S
     looked = [(run.key, _looked(run.look)) for run in run_list.listed()]
-    going = [_shown(key, found) for key, found in looked if found["state"] in UNDER_WAY]
+    going = [_shown(key, found) for key, found in looked if found["state"] in watch.UNDER_WAY]
     ended = [
         _shown(key, found)
         for key, found in looked
-        if found["state"] not in UNDER_WAY and (found["seen_at"] or 0.0) > after
+        if found["state"] not in watch.UNDER_WAY and (found["seen_at"] or 0.0) > after
     ]
     ended.sort(key=lambda run: run["seen_at"], reverse=True)
     told = {"version": version(), "time": now, "going": going, "ended": ended}

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from app import jobs, shelf
 from app.words import say
 from trainer.run import events
+from trainer.run.ending import ENDS
 from trainer.run.folder import RunFolder, is_alive
 
 POLL_S = 0.25
 START_S = 60.0
-ENDS = ("finished", "stopped", "failed")
 
 Event = Mapping[str, Any]
 

@@ -34,6 +34,7 @@ LIVE_TAIL_BYTES = 96 * 1024
 LOG_TAIL_BYTES = 256 * 1024
 REMEMBERED_RUNS = 2048
 ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished": "finished"}
+UNDER_WAY = ("waiting", "running", "paused")
 TURNS = ("started", "paused", "resumed")
 ANSWERS = {"saved": "save", "sample": "sample"}
 FAILED = ("reason", "advice", "action", "target")

@@ -20,7 +20,7 @@ from trainer.job.hub_names import of_hub
 from trainer.job.settings import Job
 from trainer.job.trouble import Refused, Trouble, first_line, is_out_of_memory
 from trainer.job.words import say
-from trainer.run import events
+from trainer.run import ending, events
 from trainer.run.folder import (
     Busy,
     RunFolder,
@@ -196,8 +196,7 @@ def _fetched(job: Job, tell: Show, stop: Callable[[], bool]) -> bool:
 
 def _is_done(run: RunFolder) -> bool:
     """Whether the last trainer of `run` finished it, and did not fail while it said so."""
-    ends = [event["kind"] for event in events.read(run.events)[0] if event["kind"] in ("stopped", "failed", "finished")]
-    return ends[-1:] == ["finished"]
+    return ending.last_end(run) == "finished"
 
 
 class Saved:
@@ -261,7 +260,8 @@ def traced(run: RunFolder, error: Exception) -> Trouble:
     # A disk that takes no traceback may still take the sentence.
     with contextlib.suppress(OSError), run.log.open("a", encoding="utf-8") as stream:
         traceback.print_exception(error, file=stream)
-    return disk_trouble(error, run.path) if isinstance(error, OSError) else understood(error)
+    of_disk = isinstance(error, OSError) and not is_out_of_memory(error)
+    return disk_trouble(error, run.path) if of_disk else understood(error)
 
 
 def understood(error: BaseException) -> Trouble:
@@ -271,8 +271,6 @@ def understood(error: BaseException) -> Trouble:
         return error
     if is_out_of_memory(error):
         return Trouble("out_of_memory", reason=reason)
-    if isinstance(error, OSError):
-        return Trouble("disk", reason=error)
     return Trouble("unexpected", reason=f"{type(error).__name__}: {reason}")
 
 

@@ -90,10 +90,10 @@ class Terminal:
             self._line(line)
 
     def _line(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stdout)
-        else:
-            with contextlib.suppress(BrokenPipeError):  # nobody reads it; a training goes on all the same
+        with contextlib.suppress(OSError):  # nobody reads it, or the terminal is gone; a training goes on all the same
+            if self._bar is not None:
+                self._bar.write(text, file=sys.stdout)
+            else:
                 print(text, flush=True)
         if self._log is not None:
             # What a full disk does not take is on the terminal, and the events say that it is full.

@@ -68,6 +68,25 @@ def test_a_run_that_is_let_go_on_is_looked_after_by_the_queue_again(begun: list[
     assert queue.entries()[0].state == "running"
 
 
+def test_the_queue_knows_that_a_run_goes_on_before_its_trainer_can_say_anything(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = queue.add(parse({}))
+    run = folder.create(tmp_path / "outputs", "cat")
+    with queue.changing():
+        queue.write(entry.but(state="failed", run=str(run.path), device="second card"))
+
+    def quick(*_: object) -> "subprocess.Popen[bytes]":
+        events.EventLog(run.events).write(events.Finished(step=9, file="", grid="", training_s=1.0))
+        return subprocess.Popen([sys.executable, "-S", "-c", ""])
+
+    monkeypatch.setattr(jobs, "begin_trainer", quick)
+    monkeypatch.setattr(jobs, "begin_worker", quick)
+    jobs.resume(run)
+    (found,) = queue.entries()
+    assert (found.state, found.from_byte, found.device) == ("running", 0, "")
+
+
 def test_a_run_that_the_queue_does_not_know_is_only_resumed(begun: list[str], tmp_path: pathlib.Path) -> None:
     jobs.resume(folder.create(tmp_path / "outputs", "cat"))
     assert begun == ["begin_trainer"]

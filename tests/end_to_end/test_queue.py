@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 from app.words import say
 from tests.end_to_end.conftest import reopen
 from tests.trainer import tiny
-from trainer.job import presets
 from trainer.job.fields import parse
 from trainer.run import queue
 
@@ -51,7 +50,7 @@ def add(page: Page, name: str, data: pathlib.Path) -> None:
         "adapter": {"rank": 1, "alpha": 1, "targets": "attention"},
     }
     page.click("#paste-preset")
-    page.fill("#pasted textarea", presets.dump_whole(parse(values)))
+    page.fill("#pasted textarea", parse(values).model_dump_json())
     page.click("#paste-take")
     expect(page.locator("#f-output-name input")).to_have_value(name)
     page.click("#add-to-queue")

@@ -1,5 +1,6 @@
 """How errors become sentences."""
 
+import errno
 import json
 import os
 import pathlib
@@ -10,9 +11,9 @@ import pytest
 import torch
 
 from tests.trainer import tiny
-from trainer.carry_out import Saved, carry_out, stopped_by_ctrl_c, understood
+from trainer.carry_out import Saved, carry_out, stopped_by_ctrl_c, traced
 from trainer.job.fields import parse
-from trainer.job.trouble import Trouble
+from trainer.job.trouble import Trouble, first_line
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder
 from trainer.run.process import BEGUN
@@ -33,12 +34,14 @@ def run(tmp_path: pathlib.Path) -> RunFolder:
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "out_of_memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
-        (OSError(28, "No space left on device"), "disk"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (OSError(errno.EIO, "Input/output error"), "disk"),
         (ValueError("odd"), "unexpected"),
     ],
 )
-def test_an_error_is_understood(error: BaseException, key: str) -> None:
-    assert understood(error).key == key
+def test_an_error_is_understood(error: Exception, key: str, run: RunFolder) -> None:
+    assert traced(run, error).key == key
+    assert first_line(error) in run.log.read_text(encoding="utf-8")
 
 
 def test_a_run_folder_that_cannot_be_written_is_said_in_a_sentence(run: RunFolder) -> None:

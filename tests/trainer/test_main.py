@@ -16,7 +16,6 @@ from tests.trainer import tiny
 from trainer.__main__ import main
 from trainer.carry_out import new_run
 from trainer.check import read_job_file
-from trainer.job import presets
 from trainer.job.presets import PRESETS
 from trainer.run import events, folder
 from trainer.run.folder import RunFolder, is_alive, write_text
@@ -49,7 +48,7 @@ def wait(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
 @pytest.fixture
 def job_file(tmp_path: pathlib.Path, tiny_model: pathlib.Path) -> pathlib.Path:
     job = tiny.job(tmp_path, tiny_model, {"output": {"save_precision": "fp32"}})
-    write_text(tmp_path / "job.json", presets.dump_whole(job))
+    write_text(tmp_path / "job.json", job.model_dump_json())
     return tmp_path / "job.json"
 
 

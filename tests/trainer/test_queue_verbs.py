@@ -9,7 +9,6 @@ import pytest
 from tests.trainer import tiny
 from trainer.__main__ import main
 from trainer.carry_out import new_run
-from trainer.job import presets
 from trainer.job.presets import PRESETS
 from trainer.run import folder, presence, queue
 from trainer.run.folder import write_text
@@ -173,7 +172,7 @@ def test_a_run_of_the_queue_that_is_resumed_by_hand_runs_in_the_queue_too(
 
 def test_a_real_training_is_worked_off(tiny_model: pathlib.Path, places: pathlib.Path) -> None:
     job = tiny.job(places, tiny_model, {"training": {"steps": 1, "epochs": 0}, "samples": {"prompts": []}})
-    write_text(places / "job.json", presets.dump_whole(job))
+    write_text(places / "job.json", job.model_dump_json())
     assert call("add", str(places / "job.json")) == 0
     command = [sys.executable, "-m", "trainer", "queue", "work"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -21,7 +21,7 @@ from trainer.job.fields import flatten
 from trainer.job.files import open_file
 from trainer.job.optimizers import OPTIMIZERS
 from trainer.job.settings import Job
-from trainer.job.trouble import Trouble
+from trainer.job.trouble import Trouble, is_out_of_memory
 from trainer.job.words import say
 from trainer.run.folder import RunFolder, write_whole
 
@@ -184,30 +184,43 @@ def load(
     """
     if not is_saved(run):
         return Progress()
-    changed = ""
-    try:
+    with _readable(run):
         state = torch.load(run.state / _FILE, map_location="cpu", weights_only=True)
         done = {name: state[name] for name in ("owed", "training_s") if name in state}  # older states have neither
         progress = Progress(state["step"], tuple(state["losses"]), **done)
         now = flatten(job)
         del now["output.folder"]  # where the run was begun; it may lie elsewhere by now
         changed = differences(state.get("settings", {}), now)
-        if plan := state.get("plan"):
-            adopt(Plan(**plan))
+        plan = Plan(**state["plan"]) if state.get("plan") else None
+    if plan:
+        adopt(plan)
+    with _readable(run, changed):
         kind = _kind(learner.optimizer)
         if state.get("optimizer_kind", kind) != kind:
             raise Trouble("state_other_optimizer", run=run.name, theirs=state["optimizer_kind"], ours=kind)
         _put_back(state, learner, job)
-    except (OSError, Trouble):  # of the disk, not of what is on it
+    if changed:
+        warn(say("settings_changed", step=progress.step, changes=changed))
+    return progress
+
+
+@contextlib.contextmanager
+def _readable(run: RunFolder, changed: str = "") -> Iterator[None]:
+    """Says of what goes wrong in it that the state is damaged, or does not go with the settings that were `changed`.
+
+    Not of the disk or of the memory: the state is well, and to be kept.
+    """
+    try:
+        yield
+    except (OSError, Trouble):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         if changed:
             raise Trouble("state_other_settings", run=run.name, changes=changed) from error
         # torch.load raises pickle, zip, runtime and key errors for a damaged file, depending on where the damage is.
         raise Trouble("state_unreadable", run=run.name, reason=error) from error
-    if changed:
-        warn(say("settings_changed", step=progress.step, changes=changed))
-    return progress
 
 
 def _put_back(state: Mapping[str, Any], learner: Learner, job: Job) -> None:

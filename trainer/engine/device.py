@@ -1,6 +1,7 @@
 """The device, the number formats on it, and what it cannot do."""
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 
 import torch
@@ -87,7 +88,8 @@ def said_by_first(text: str) -> str:
 
 
 def _processes() -> PartialState:
-    return PartialState(cpu=_only_processors())
+    # While the first one draws samples or is paused, the others wait for it; one that dies is seen by who began them.
+    return PartialState(cpu=_only_processors(), timeout=datetime.timedelta(days=7))
 
 
 def _only_processors() -> bool:

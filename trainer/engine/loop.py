@@ -87,7 +87,7 @@ def train(job: Job, run: RunFolder, tell: Tell) -> None:
             tell(session.step_event(step, epoch, loss))
 
             asked = (asked & {"stop_after_epoch"}) | session.listen()
-            if "pause" in asked:
+            if "pause" in asked and "stop" not in asked:
                 asked = session.pause(moment, losses, asked)
             # Drawing samples takes long: a stop does not wait for it, and a kill must not cost what was learned before.
             drawing = session.draws(moment, asked)
@@ -293,11 +293,11 @@ class Session:
             self.made(lambda: self.keep(moment, step_ending(moment.step), "save" in now, "sample" in now))
 
         # At the end of an epoch its own file and samples are still to come: what is asked for comes with them.
-        left, waited_s = waited(self.listen, grant if moment.within else None)
+        left, waited_s = waited(asked, self.listen, grant if moment.within else None)
         self.worked.leave_out(waited_s)
         if "stop" not in left:
             self.tell(events.Resumed(step=moment.step, epoch=moment.epoch))
-        return (asked - {"pause"}) | left
+        return left
 
     def settle(
         self, moment: Moment, losses: list[float], asked: frozenset[Request]

@@ -49,7 +49,8 @@ def draw(run: RunFolder, wish: Wish, tell: Callable[[str], None]) -> pathlib.Pat
         about = {"lora": path.name, "weight": weight}
         for number, (request, picture) in enumerate(zip(wanted, pictures, strict=True), 1):
             place_of_it = run.tries / f"{path.stem}_w{weight:.2f}_p{number:02d}_s{request.seed}.png"
-            _write(place_of_it, png(picture, request, job, about, call))
+            data = png(picture, request, job, about, call)
+            write_whole(place_of_it, lambda stream, data=data: stream.write(data))
             cells[weight, number] = {"text": request.text, "file": place_of_it.relative_to(run.path).as_posix()}
             tell(say("try_drawn", path=place_of_it))
     grid = run.tries_grid(path)
@@ -79,8 +80,3 @@ def _file(run: RunFolder, name: str, final: pathlib.Path) -> pathlib.Path:
     if not found:
         raise Trouble("try_no_file", run=run.name, path=run.path)
     return max(found)[1]
-
-
-def _write(path: pathlib.Path, data: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    write_whole(path, lambda stream: stream.write(data))

@@ -17,18 +17,22 @@ def wishes(run: RunFolder, place: Device) -> frozenset[Request]:
 
 
 def waited(
-    listen: Callable[[], frozenset[Request]], grant: Callable[[frozenset[Request]], object] | None
+    now: frozenset[Request],
+    listen: Callable[[], frozenset[Request]],
+    grant: Callable[[frozenset[Request]], object] | None,
 ) -> tuple[frozenset[Request], float]:
     """Waits until the pause is over or a stop is asked for; what is still to be done, and the seconds it took.
 
-    What `listen` hears of saving and sampling is granted at once, or still to be done where there is no `grant`.
+    What is asked for `now`, beside the pause, and what `listen` hears of saving and sampling is granted at once, or
+    still to be done where there is no `grant`.
     """
     began = time.monotonic()
     later: frozenset[Request] = frozenset()
-    while "pause" in (now := listen()) and "stop" not in now:
+    while "pause" in now and "stop" not in now:
         at_once = now & {"save", "sample"} if grant else frozenset()
         if grant and at_once:
             grant(at_once)
         later |= now - at_once
         time.sleep(LOOK_EVERY_S)
+        now = listen()
     return (later | now) - {"pause"}, time.monotonic() - began

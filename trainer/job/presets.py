@@ -129,8 +129,3 @@ def dump(job: Job, title: str = "", purpose: str = "") -> str:
     """A preset file of `job`: title and purpose and only the values that are not defaults."""
     head = {"version": VERSION, "title": title, "purpose": purpose}
     return json.dumps({**head, **changed(job)}, indent=2, ensure_ascii=False) + "\n"
-
-
-def dump_whole(job: Job) -> str:
-    """A job file of `job` with every value in it."""
-    return json.dumps(job.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

@@ -1,5 +1,6 @@
 """How a trainer has ended that could not say so itself: noted in the run folder by the program that began it."""
 
+import collections
 import contextlib
 import json
 import os
@@ -51,7 +52,8 @@ def note(run: RunFolder, status: int, began: Before) -> None:
     """
     # A disk that takes not even this must not end the program that only looks on.
     with contextlib.suppress(OSError, Busy):
-        if status == 0 or any(event["kind"] in ENDS for event in events.read(run.events, began.events_bytes)[0]):
+        # Of one that is finished a trainer that is begun all the same has nothing to do and to say.
+        if status == 0 or last_end(run, began.events_bytes) or last_end(run) == "finished":
             return
         if status < 0 or status > 255:
             starved = _processes_starved() > began.starved
@@ -62,6 +64,12 @@ def note(run: RunFolder, status: int, began: Before) -> None:
         with held(run):
             log = events.EventLog(run.events)
             log.write(events.Failed(reason=trouble.reason, advice=trouble.advice, **trouble.remedy._asdict()))
+
+
+def last_end(run: RunFolder, offset: int = 0) -> str:
+    """How the events from byte `offset` on say that a trainer has ended last, "" where they do not. Raises OSError."""
+    ends = (event["kind"] for event in events.read(run.events, offset)[0] if event["kind"] in ENDS)
+    return next(iter(collections.deque(ends, maxlen=1)), "")
 
 
 def read(run: RunFolder) -> Ending | None:

@@ -269,6 +269,16 @@ def read(path: pathlib.Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
     return [event for line in block[:whole].splitlines() if (event := _event(line))], offset + whole
 
 
+def first(path: pathlib.Path, kind: str) -> dict[str, Any] | None:
+    """The first event of a kind, and nothing behind it is read; None where there is none yet. Raises OSError."""
+    with open_file(path) as stream:
+        for line in iter(lambda: stream.readline(LONGEST_LINE_BYTES + 1), b""):
+            event = _event(line) if line.endswith(b"\n") else None
+            if event and event["kind"] == kind:
+                return event
+    return None
+
+
 def _event(line: bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(line) if len(line) <= LONGEST_LINE_BYTES else None

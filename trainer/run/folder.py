@@ -112,7 +112,7 @@ class RunFolder:
 
 def create(output_folder: pathlib.Path, name: str) -> RunFolder:
     """A new, empty run folder `<output folder>/<name>`, or `<name>-2`, `<name>-3`, … where that exists already."""
-    output_folder.mkdir(parents=True, exist_ok=True)
+    make_lasting(output_folder)
     number = 1
     while True:
         run = RunFolder(output_folder / (name if number == 1 else f"{name}-{number}"))
@@ -196,7 +196,8 @@ def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object], *, ane
 
     When it returns, the new one is there to stay. Its folder is made anew where somebody has taken that away, but not
     the one around it; with `anew` False not even that, for a file of a run itself must not bring back a run that was
-    renamed. Raises OSError that names the file, and then the old one is there.
+    renamed. Raises OSError that names the file, and then the old one is there, or the new one where the disk took it
+    and would not say that it stays.
     """
     # Several trainers may write one file of the cache at once, hence a name of its own; a short one, because the
     # name of the file may already be as long as a name can be.
@@ -216,6 +217,14 @@ def write_whole(path: pathlib.Path, write: Callable[[IO[bytes]], object], *, ane
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     sync_folder(path.parent)
+
+
+def make_lasting(folder: pathlib.Path) -> None:
+    """Makes a folder and those around it, where they are not there yet, so that they last through a power cut."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(folder: pathlib.Path) -> None:
@@ -293,14 +302,24 @@ def is_alive(run: RunFolder) -> bool:
 def is_locked(path: str | os.PathLike[str]) -> bool:
     """Whether a process holds the lock file `path`."""
     try:
-        # Asked of hundreds of runs every other second: without a stream, which takes three times as long.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = _open_to_ask(path)
         try:
             return not _try_lock(descriptor)
         finally:
             os.close(descriptor)
     except OSError:  # no lock, or one on a drive or of a user where this program may not look
         return False
+
+
+def _open_to_ask(path: str | os.PathLike[str]) -> int:
+    """A descriptor of a lock file that is only to be looked at. Raises OSError."""
+    # Asked of hundreds of runs every other second: without a stream, which takes three times as long.
+    without_waiting = getattr(os, "O_NONBLOCK", 0)
+    try:
+        # NFS grants a lock only to who may write, and says of others nothing that tells it from a free one.
+        return os.open(path, os.O_RDWR | without_waiting)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | without_waiting)
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -326,19 +345,22 @@ def request(run: RunFolder, what: Request) -> None:
 
 @contextlib.contextmanager
 def first_to(run: RunFolder, what: str) -> Iterator[bool]:
-    """Whether nobody else has come to do `what` since the last event of `run`; who fails has not. Raises OSError."""
+    """Whether nobody else has come to do `what` since the last event of `run`; who fails has not.
+
+    Whoever comes while another one does it waits for that. Raises OSError, and Busy where it takes too long.
+    """
     run.requests.mkdir(exist_ok=True)
     mark = run.requests / f"{what}-{os.stat(run.events).st_size}"
-    try:
-        mark.touch(exist_ok=False)
-    except FileExistsError:
-        yield False
-        return
-    try:
-        yield True
-    except BaseException:
-        mark.unlink(missing_ok=True)
-        raise
+    with locked(run.requests / f"{what}-lock", 5.0):
+        if mark.exists():
+            yield False
+            return
+        mark.touch()
+        try:
+            yield True
+        except BaseException:
+            mark.unlink(missing_ok=True)
+            raise
 
 
 def take_request(run: RunFolder, what: Request) -> bool:

@@ -22,7 +22,7 @@ from trainer.job.files import open_file
 from trainer.job.presets import MAX_BYTES
 from trainer.job.settings import Job
 from trainer.job.trouble import Refused
-from trainer.run.folder import Busy, RunFolder, is_alive, is_locked, locked, sync_folder, write_text
+from trainer.run.folder import Busy, RunFolder, is_alive, is_locked, locked, make_lasting, sync_folder, write_text
 from trainer.run.home import home, is_path, resolve_outputs
 from trainer.run.paths import with_whole_paths
 
@@ -180,7 +180,7 @@ def find(entry_id: str) -> Entry:
 @contextlib.contextmanager
 def changing() -> Iterator[None]:
     """Keeps all others from changing the queue. Raises Refused and OSError."""
-    place().mkdir(parents=True, exist_ok=True)
+    make_lasting(place())
     try:
         with locked(place() / "lock", PATIENCE_S):
             for torn in place().glob(".*.new"):
@@ -263,7 +263,8 @@ def resumed(run: RunFolder) -> bool:
         if entry is None:
             return False
         again = _waiting(entry)
-        write(again.but(state="running", spoke_bytes=again.from_byte))
+        # Who lets it go on chooses no device, and the one of its last turn may be another one.
+        write(again.but(state="running", device="", spoke_bytes=again.from_byte))
         return True
 
 

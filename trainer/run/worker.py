@@ -110,7 +110,7 @@ def _look_after(entry: Entry, processes: Processes, tell: Tell) -> None:
 def _settle(entry: Entry, run: RunFolder, tell: Tell) -> bool:
     """Writes down how the present try of `entry` has ended, if its trainer has said so."""
     said = _said(run, entry.from_byte)
-    end = next((event for event in reversed(said) if event["kind"] in ("finished", "stopped", "failed")), None)
+    end = next((event for event in reversed(said) if event["kind"] in ending.ENDS), None)
     # A trainer that was let go on after that has begun another try.
     if end is None or any(event["kind"] == "started" for event in said[said.index(end) :]):
         return False
@@ -251,7 +251,7 @@ def others(found: Sequence[Entry]) -> Iterator[RunFolder]:
 
 def _is_fresh(run: RunFolder) -> bool:
     try:
-        return not run.lock.exists() and 0 <= time.time() - run.job.stat().st_mtime < START_GRACE_S
+        return not run.lock.exists() and abs(time.time() - run.job.stat().st_mtime) < START_GRACE_S
     except OSError:
         return False
 
@@ -259,6 +259,8 @@ def _is_fresh(run: RunFolder) -> bool:
 def _held_by(run: RunFolder, devices: Sequence[Device]) -> list[str]:
     """The keys of the devices that `run` may be on: the first one of its name, all while it has not said which."""
     if len(devices) > 1:
-        label = next((event.get("device") for event in _said(run) if event["kind"] == "started"), None)
+        label = None
+        with contextlib.suppress(OSError):
+            label = (events.first(run.events, "started") or {}).get("device")
         devices = devices if label is None else [*(one for one in devices if one.name == label), *devices][:1]
     return [device.key for device in devices]

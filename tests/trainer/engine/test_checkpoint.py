@@ -90,6 +90,21 @@ def test_a_damaged_state_says_how_to_begin_anew(tmp_path: pathlib.Path, tiny_mod
     assert isinstance(told(job, run)[-1], events.Finished)
 
 
+def test_memory_that_does_not_suffice_for_going_on_leaves_the_state_in_its_rights(
+    tmp_path: pathlib.Path, tiny_model: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, run = stopped(tmp_path, tiny_model)
+
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as card:
+        card.setattr(torch.optim.Optimizer, "load_state_dict", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            told(job, run)
+    assert isinstance(told(job, run)[-1], events.Finished)
+
+
 def test_saving_the_state_takes_no_more_than_a_fiftieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)

@@ -124,6 +124,34 @@ def test_a_run_resumed_on_another_data_set_says_what_has_changed(tmp_path: pathl
     assert said[1][0].startswith("The data set has changed since this run began: 1 caption is another one.")
 
 
+def test_a_stop_that_is_heard_together_with_a_pause_ends_it(job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            folder.request(run, "pause")
+            folder.request(run, "stop")
+
+    run, seen = trained(job, when)
+    assert (seen[-1].kind, seen[-1].step) == ("stopped", 2)
+    assert "paused" not in kinds(seen)
+    folder.forget_requests(run)
+    assert_same_result(trained(job, nothing, run)[0], trained(job, nothing)[0])
+
+
+def test_what_is_heard_together_with_a_pause_is_done_in_it(job: Job) -> None:
+    def when(event: events.Event, run: RunFolder) -> None:
+        if event.kind == "step" and event.step == 2:
+            for what in ("pause", "save", "sample", "stop_after_epoch"):
+                folder.request(run, what)
+        elif event.kind == "sample" and event.step == 2:
+            folder.take_request(run, "pause")
+
+    _, seen = trained(job, when)
+    expected = ["paused", "saved", "sample", "resumed", "step", "epoch"]
+    begins = kinds(seen).index("paused")
+    assert kinds(seen)[begins : begins + len(expected)] == expected
+    assert (seen[-1].kind, seen[-1].step) == ("stopped", 3)
+
+
 def test_a_stop_after_the_epoch_comes_there_and_not_before(job: Job) -> None:
     def when(event: events.Event, run: RunFolder) -> None:
         if event.kind == "step" and event.step == 1:

@@ -56,7 +56,7 @@ def test_what_is_written_is_read_back(tmp_path: pathlib.Path) -> None:
     write_text(tmp_path / "a.json", presets.dump(job, "猫", "why"))
     document = presets.read(tmp_path / "a.json")
     assert (document.title, document.purpose, document.job) == ("猫", "why", job)
-    write_text(tmp_path / "b.json", presets.dump_whole(job))
+    write_text(tmp_path / "b.json", job.model_dump_json())
     assert presets.read(tmp_path / "b.json").job == job
 
 

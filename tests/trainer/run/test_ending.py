@@ -60,6 +60,17 @@ def test_what_a_trainer_has_said_itself_is_left_at_that(run: RunFolder) -> None:
     assert not run.ending.exists()
 
 
+def test_a_finished_run_stays_so_when_a_trainer_is_begun_that_has_nothing_to_do(run: RunFolder) -> None:
+    log = events.EventLog(run.events)
+    log.write(events.Finished(step=9, file="", grid="", training_s=1.0))
+    assert ended(run, "raise SystemExit(2)") == 2
+    assert kinds(run) == ["finished"]
+    log.write(events.Warned(text="once more"))
+    log.write(events.Failed(reason="It rains.", advice="Wait."))
+    ended(run, "raise SystemExit(2)")
+    assert kinds(run) == ["finished", "warned", "failed", "failed"]
+
+
 def test_a_run_that_has_another_trainer_by_now_is_left_alone(run: RunFolder) -> None:
     with folder.held(run):
         ended(run, "raise SystemExit(3)")

@@ -1,11 +1,14 @@
 """Run folders: never overwritten, locked while a trainer lives, asked through files."""
 
+import errno
 import json
 import os
 import pathlib
 import stat
 import subprocess
 import sys
+import threading
+import time
 from typing import IO, Any
 
 import pytest
@@ -124,6 +127,47 @@ def test_a_lock_that_may_not_be_looked_at_is_nobodys(tmp_path: pathlib.Path) -> 
     run = folder.create(tmp_path, "cat")
     run.lock.mkdir()
     assert not folder.is_alive(run)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no flock")
+def test_a_lock_is_seen_to_be_held_on_a_drive_that_shows_it_only_to_who_may_write(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    real = fcntl.flock
+
+    def as_of_nfs(descriptor: int, what: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real(descriptor, what)
+
+    monkeypatch.setattr(fcntl, "flock", as_of_nfs)
+    run = folder.create(tmp_path, "cat")
+    with folder.held(run):
+        assert folder.is_alive(run)
+    assert not folder.is_alive(run)
+
+
+def test_who_comes_second_waits_for_the_first_and_then_knows(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "cat")
+    run.events.touch()
+    done: list[str] = []
+    begun = threading.Event()
+
+    def first() -> None:
+        with folder.first_to(run, "slower") as is_first:
+            begun.set()
+            time.sleep(0.3)
+            done.append(f"first {is_first}")
+
+    other = threading.Thread(target=first)
+    other.start()
+    assert begun.wait(60)
+    with folder.first_to(run, "slower") as is_first:
+        done.append(f"second {is_first}")
+    other.join()
+    assert done == ["first True", "second False"]
 
 
 def test_all_that_was_asked_for_is_taken_but_a_pause_stays_until_it_is_ended(tmp_path: pathlib.Path) -> None:
