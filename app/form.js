@@ -5,7 +5,7 @@ window.atelier = (() => {
   const facts = window.ATELIER;
   const DRAFT = "atelier.draft";
   const DELAY_MS = 50;
-  const READING_MS = 300;
+  const READING_MS = 150;
   let base = null;
   let last = {};
   let typing = false;

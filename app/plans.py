@@ -24,7 +24,7 @@ from trainer.run.forecast import room_remark
 
 MOST_PICTURES = 5000
 TILE_CHARACTERS = 160
-WAIT_S = 0.1
+WAIT_S = 0.05
 """Small data sets are read meanwhile; of others it is said how far that has come."""
 
 ROOM = ("adapter.rank", "output.folder", "output.save_every_epochs", "output.save_every_steps")
