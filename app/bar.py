@@ -329,6 +329,8 @@ def first_faults(form: Form, *given: Any) -> str:
 
 
 def _start(form: Form, anyway: bool, *given: Any) -> list[Any]:
+    if told := first_faults(form, *given):
+        return [gr.skip(), told, ""]
     job: Job = form.job(given)
     others = [] if anyway else jobs.under_way()
     if others:

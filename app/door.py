@@ -117,6 +117,9 @@ class Door:
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "GET" and "token" in request.query_params:
+            # A page from elsewhere must neither bring somebody in nor use up the tries of who it leads here.
+            if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+                return RedirectResponse(ENTRANCE, 303)
             return await self._try(request, request.query_params["token"])
         if request.url.path == EXIT and request.method == "POST":
             return self._let_out(request)

@@ -21,10 +21,10 @@ RATES = ("learning_rate", "text_encoder_learning_rate", "text_encoder_2_learning
 def start(job: Job) -> RunFolder:
     """A new run of `job`, with its trainer under way. Raises OSError when the output folder cannot be written."""
     outputs = places.resolve_outputs(job.output.folder)
-    # First, for a run in a folder that is not remembered would be lost if this program were killed now.
-    folder.make_lasting(outputs)
-    places.remember_output_folder(outputs)
     run = folder.create(outputs, job.output.name)
+    # Before it is a run, for one in a folder that is not remembered would be lost if this program were killed now; and
+    # once there is a folder for it, since what is remembered may be looked into.
+    places.remember_output_folder(outputs)
     folder.write_job(run, with_whole_paths(job, outputs), {})
     _begin(run)
     return run

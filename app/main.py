@@ -30,6 +30,8 @@ PAGES_REMEMBERED = 16
 """An older page that is still open goes on as one that has only just been opened."""
 LARGEST_UPLOAD = "4mb"
 """Presets and settings are uploaded, pictures never: those are read where they lie."""
+UPLOADS_S = 3600
+"""So long Gradio keeps what was uploaded, which is read at once."""
 
 
 def create_app(door: Door | None = None) -> fastapi.FastAPI:
@@ -72,7 +74,7 @@ def create_app(door: Door | None = None) -> fastapi.FastAPI:
 
 def build(form: Form, *, shared: bool = False) -> gr.Blocks:
     """The page, with a widget for each setting in `form`, and with a way to log out where it is `shared`."""
-    with gr.Blocks(title=say("app.title"), analytics_enabled=False) as page:
+    with gr.Blocks(title=say("app.title"), analytics_enabled=False, delete_cache=(UPLOADS_S, UPLOADS_S)) as page:
         if shared:
             gr.HTML(way_out(), elem_id="way-out", apply_default_css=False)
         top = bar.build()

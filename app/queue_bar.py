@@ -64,6 +64,8 @@ def connect(editing: Editing, top: Bar, form: Form, tabs: Any) -> None:
 
 
 def _add(form: Form, *given: Any) -> list[Any]:
+    if told := bar.first_faults(form, *given):
+        return [told, ""]
     job = form.job(given)
     try:
         entry = jobs.queue_up(job)
@@ -89,6 +91,8 @@ def _edit(form: Form, entry_id: str) -> list[Any]:
 
 
 def _put_back(form: Form, *given: Any) -> list[Any]:
+    if told := bar.first_faults(form, *given[:-1]):
+        return [gr.skip(), told, ""]
     job = form.job(given[:-1])
     try:
         queue.edit(str(given[-1]), job)

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 
 import uvicorn
 
+from app.connections import PromptProtocol
 from app.door import Door
 from app.main import create_app
 from app.words import say
@@ -50,7 +51,16 @@ def serve(
         return 1
     app = create_app(Door(guests.needed) if guests else None)
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1, lifespan="on")
+        uvicorn.Config(
+            app,
+            http=PromptProtocol,
+            # Else whoever sends from this machine could name any address as its own.
+            proxy_headers=False,
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            lifespan="on",
+        )
     )
     number = listening.getsockname()[1]
     url = address_of(address, number)

@@ -81,6 +81,15 @@ def test_the_printed_address_lets_in_and_leaves_the_address_bar(client: TestClie
     assert client.get("/").json() == "secret"
 
 
+def test_a_link_on_a_page_from_elsewhere_neither_lets_in_nor_uses_up_a_try(client: TestClient) -> None:
+    led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    for token in (PASSWORD, *["wrong"] * 9):
+        answer = client.get("/", params={"token": token}, headers=led)
+        assert (answer.status_code, answer.headers["location"]) == (303, door.ENTRANCE)
+    assert client.get("/").status_code == 401
+    assert enter(client, PASSWORD).status_code == 303
+
+
 @pytest.mark.parametrize(
     "wrong", ["", "桜", PASSWORD + " ", PASSWORD.upper() + "x", "é" * 900, "\ud800".encode("utf-8", "replace").decode()]
 )

@@ -15,8 +15,9 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocketDisconnect
 
-from app import guard, main
+from app import guard, main, places
 from app.main import create_app
+from trainer.run import queue
 
 HOST = "127.0.0.1:7860"
 OWN = f"http://{HOST}"
@@ -125,6 +126,9 @@ def test_two_host_headers_are_none() -> None:
         {"Origin": "http://127.0.0.1:3000"},
         {"Origin": f"http://{HOST}.evil.example"},
         {"Origin": f"http://evil.example/{HOST}"},
+        {"Origin": f"{OWN}/x"},
+        {"Origin": f"chrome-extension://{HOST}"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
@@ -183,6 +187,8 @@ def test_too_large_or_endless_requests_are_refused_unread(visitor: TestClient) -
         answer = visitor.post("/gradio_api/component_server", content=b"{}", headers={"Content-Length": length})
         assert answer.status_code == 413
     assert visitor.post("/gradio_api/upload", content=iter([b"x"])).status_code == 413
+    both = {"Content-Length": "1", "Transfer-Encoding": "chunked"}
+    assert visitor.post("/gradio_api/upload", content=b"x", headers=both).status_code == 413
 
 
 FILES = (
@@ -314,3 +320,21 @@ def test_a_page_that_is_loaded_again_and_again_leaves_only_the_last_few_behind(p
     for number in range(3 * main.PAGES_REMEMBERED):
         assert gradio.state_holder[f"page {number}"]
     assert len(gradio.state_holder.session_data) <= main.PAGES_REMEMBERED
+
+
+@pytest.mark.parametrize("button", ["start-anyway", "add-to-queue", "put-back"])
+def test_nothing_that_is_wrong_is_begun_by_who_goes_round_the_checks_of_the_page(
+    visitor: TestClient, button: str
+) -> None:
+    config = visitor.get("/config").json()
+    named = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+    acts = [each for each in config["dependencies"] if [named[button], "click"] in each["targets"]]
+    act = max(acts, key=lambda each: len(each["outputs"]))  # the others only say what is wrong
+    held = {each["id"]: each["props"].get("value") for each in config["components"]}
+    held[named["f-model-base"]] = "/nowhere/model.safetensors"
+    asked = {"fn_index": act["id"], "data": [held[number] for number in act["inputs"]]}
+    answer = visitor.post("/gradio_api/run/predict", json=asked)
+    assert answer.status_code == 200
+    assert "nowhere" in str(answer.json()["data"])
+    assert places.runs() == []
+    assert queue.entries() == []

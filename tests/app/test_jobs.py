@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from app import jobs
+from app import jobs, places
 from trainer.job.fields import parse
 from trainer.run import events, folder, process, queue
 
@@ -85,6 +85,15 @@ def test_the_queue_knows_that_a_run_goes_on_before_its_trainer_can_say_anything(
     jobs.resume(run)
     (found,) = queue.entries()
     assert (found.state, found.from_byte, found.device) == ("running", 0, "")
+
+
+def test_a_folder_is_remembered_only_once_there_is_a_run_in_it(begun: list[str], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        jobs.start(parse({"output": {"folder": str(tmp_path / "file" / "runs")}}))
+    assert begun == []
+    run = jobs.start(parse({"output": {"folder": str(tmp_path / "mine")}}))
+    assert places.output_folders()[1:] == [run.path.parent]
 
 
 def test_a_run_that_the_queue_does_not_know_is_only_resumed(begun: list[str], tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """The folders that are remembered between two starts."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from app import places
 from trainer.job.settings import Job
+from trainer.run import home
 from trainer.run.folder import RunFolder, create, list_runs, write_job
 
 ROOT = str(pathlib.Path(__file__).parents[2])
@@ -75,3 +77,13 @@ def test_two_programs_that_remember_folders_at_once_forget_none(tmp_path: pathli
 def test_a_memory_that_cannot_be_read_is_no_obstacle() -> None:
     (places.home() / "places.json").mkdir()
     assert len(places.output_folders()) == 1
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_before_anything_is_tried(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = tmp_path / "others" / "runs"
+    assert home.outputs_problem(wanted) == ""
+    # As the system says of a folder of somebody else; who may do everything is told otherwise.
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert home.outputs_problem(wanted).startswith(f"Nothing may be written into {tmp_path}, so runs")

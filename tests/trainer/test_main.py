@@ -79,6 +79,7 @@ def test_check_names_every_problem_and_exits_2(tmp_path: pathlib.Path) -> None:
         (["run", STARTER, "--set", "adapter.rank=0"], "Rank: must be at least 1"),
         (["run", STARTER, "--set", "adapter.rnk=4"], "did you mean adapter.rank?"),
         (["run", STARTER, "--set", f"output.folder={STARTER}"], "is a file: choose another output folder"),
+        (["check", STARTER, "--set", "output.folder=/"], "/ is a whole disk: choose or name a folder on it"),
         (["resume", "/none"], "is no run folder"),
         (["stop", "/none"], "/none is not running"),
     ],

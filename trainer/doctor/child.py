@@ -46,7 +46,7 @@ def begin(command: Sequence[str], limit_s: float, places: Mapping[str, str]) -> 
     until = time.monotonic() + limit_s
     folder = pathlib.Path()
     search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    told = {"PYTHONPATH": search, "PYTHONIOENCODING": "utf-8", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    told = {"PYTHONPATH": search, "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8", "HF_HUB_DISABLE_TELEMETRY": "1"}
     try:
         folder = pathlib.Path(tempfile.mkdtemp(prefix="lora-atelier-doctor-"))
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:

@@ -26,6 +26,8 @@ LONGEST_PATH = 80
 MOST_UNKNOWN = 20
 """Of more settings that there are not, only the number is told."""
 MOST_MESSAGES = 500
+MOST_CHARACTERS = 256 * 1024
+"""So many may all settings have together: their files stay small enough to be read again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +131,15 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 def parse(data: Mapping[str, Any]) -> Job:
     """The job that nested `data` describes. Raises Invalid with every message at its setting."""
     try:
-        return Job.model_validate(data)
+        job = Job.model_validate(data)
     except pydantic.ValidationError as error:
         raise Invalid(messages(error)) from error
+    long = {path: len(str(value)) for path, value in flatten(job).items()}
+    if sum(long.values()) > MOST_CHARACTERS:
+        longest = max(long, key=lambda path: long[path])
+        limit = f"{MOST_CHARACTERS:,}"
+        raise Invalid([Message(longest, say("settings_long", title=specs()[longest].title, limit=limit))])
+    return job
 
 
 def unknown_paths(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -58,8 +58,12 @@ def remember_output_folder(folder: pathlib.Path) -> None:
 
 def outputs_problem(outputs: pathlib.Path) -> str:
     """Why no run can be put into the folder `outputs`, in a sentence; "" where nothing speaks against it."""
+    if outputs.parent == outputs:
+        return say("outputs_root", folder=outputs)
     there = next((path for path in (outputs, *outputs.parents) if os.path.exists(path)), outputs)
-    return "" if os.path.isdir(there) else say("outputs_no_folder", folder=outputs, path=there)
+    if not os.path.isdir(there):
+        return say("outputs_no_folder", folder=outputs, path=there)
+    return "" if os.access(there, os.W_OK | os.X_OK) else say("outputs_no_room", folder=outputs, path=there)
 
 
 def _memory() -> pathlib.Path:

@@ -45,7 +45,9 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     if HUB_HELD_BACK in own:
         inherited.pop("HF_HUB_OFFLINE", None)
     search = os.pathsep.join([root, *filter(None, [own.get("PYTHONPATH")])])
-    return {**inherited, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **NO_TELEMETRY}
+    # A program never comes from the folder that it works in: a run folder may be somebody else's.
+    own_words = {"PYTHONPATH": search, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return {**inherited, **own_words, **NO_TELEMETRY}
 
 
 def apart() -> dict[str, Any]:

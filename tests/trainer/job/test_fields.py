@@ -41,6 +41,11 @@ def messages(data: dict[str, Any]) -> dict[str, str]:
         ({"dataset": {"folder": " "}}, "dataset.folder", "Pictures folder: must not be empty"),
         ({"samples": {"prompts": {}}}, "samples.prompts", "Prompts: must be a list"),
         (
+            {"samples": {"prompts": ["a cat, " * 40_000], "negative": "blurry"}},
+            "samples.prompts",
+            "Prompts: shorten it, for all settings together may have 262,144 characters at most.",
+        ),
+        (
             {"samples": {"prompts": ["ok", "a --w x"]}},
             "samples.prompts",
             "Prompts: line 2: --w needs a number, but 'x' was given",

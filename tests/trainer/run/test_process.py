@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from trainer.run import process
+from trainer.run import folder, process
 
 
 def test_what_was_set_for_the_gui_alone_is_not_inherited() -> None:
@@ -23,3 +23,14 @@ def test_the_program_is_found_from_any_folder() -> None:
     first = process.environment({"PYTHONPATH": "/mine"})["PYTHONPATH"].split(os.pathsep)
     assert (pathlib.Path(first[0]) / "trainer").is_dir()
     assert first[1:] == ["/mine"]
+
+
+def test_no_program_that_lies_in_a_run_folder_is_run(tmp_path: pathlib.Path) -> None:
+    run = folder.create(tmp_path, "of a stranger")
+    run.job.write_text("no job", encoding="utf-8")
+    planted = f"open({str(tmp_path / 'was here')!r}, 'w').close()"
+    for name in ("trainer", "numpy", "json", "argparse"):
+        (run.path / f"{name}.py").write_text(planted, encoding="utf-8")
+    assert process.begin_trainer(run, {}).wait(300) == 2
+    assert "job of this run cannot be read" in run.log.read_text(encoding="utf-8")
+    assert not (tmp_path / "was here").exists()
