@@ -1,9 +1,10 @@
-"""Small pictures of pictures: made on request, and only of those whose address this process has signed."""
+"""Small pictures of pictures: made on request, and only of those that this process has shown."""
 
 import functools
 import hashlib
 import hmac
 import io
+import os
 import pathlib
 import secrets
 
@@ -19,26 +20,36 @@ SIZES_PX = (256, 1280)
 _SECRET = secrets.token_bytes(32)
 
 
-def ticket(path: pathlib.Path, changed_ns: int) -> dict[str, str]:
+def ticket(path: pathlib.Path, changed_ns: int, ending: str = "") -> dict[str, str]:
     """What a page needs to ask for this picture: `at`, which changes when the file does, and `key`, the proof."""
-    return {"at": f"{changed_ns:x}", "key": sign(str(path))}
+    return {"at": f"{changed_ns:x}", "key": key_of(str(path), ending)}
+
+
+def key_of(path: str, ending: str = "") -> str:
+    """A short proof that this process has shown the picture at `path`, whose caption's file ends in `ending`.
+
+    It proves nothing any more once a link leads elsewhere from there. Raises OSError and ValueError.
+    """
+    return _signed(f"{path}\0{os.path.realpath(path)}\0{ending}")
 
 
 @functools.lru_cache(maxsize=16_384)
-def sign(text: str) -> str:
-    """A short proof that this process has said `text`."""
+def _signed(text: str) -> str:
     return hmac.new(_SECRET, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
-def is_signed(text: str, key: str) -> bool:
-    """Whether `key` is the proof for `text`."""
-    return hmac.compare_digest(sign(text).encode(), key.encode("utf-8", "replace"))
+def is_shown(path: str, key: str, ending: str = "") -> bool:
+    """Whether `key` is the proof for this picture and this ending."""
+    try:
+        return hmac.compare_digest(key_of(path, ending).encode(), key.encode("utf-8", "replace"))
+    except (OSError, ValueError):  # no file can have such a path
+        return False
 
 
 @router.get("/thumb")
-def thumb(path: str, key: str, px: int = SIZES_PX[0]) -> fastapi.Response:
-    """The scaled picture; 403 for a path not signed here or another size, 404 for what is no picture."""
-    if not is_signed(path, key) or px not in SIZES_PX:
+def thumb(path: str, key: str, px: int = SIZES_PX[0], ending: str = "") -> fastapi.Response:
+    """The scaled picture; 403 for one that was not shown with this `ending` or another size, 404 for no picture."""
+    if not is_shown(path, key, ending) or px not in SIZES_PX:
         return fastapi.Response(status_code=403)
     try:
         content, kind = scaled(pathlib.Path(path), px)

@@ -44,7 +44,7 @@ def test_transparent_and_palette_pictures_work(tmp_path: pathlib.Path) -> None:
 def test_another_path_or_size_is_refused(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (9, 9)).save(path)
-    for change in ({"path": str(tmp_path / "b.png")}, {"px": "512"}, {"key": "0" * 32}, {"key": "é"}):
+    for change in ({"path": str(tmp_path / "b.png")}, {"px": "512"}, {"key": "0" * 32}, {"key": "é"}, {"ending": ".t"}):
         assert ask(path, **change).status_code == 403
 
 
