@@ -132,7 +132,7 @@ def _inside(folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathl
 
 def _thumbnail(path: pathlib.Path, width: int) -> bytes | None:
     """The picture as WebP, `width` px wide; None where it is not wider than that."""
-    with opened(path) as picture:
+    with opened(path) as (picture, _):
         if picture.width <= width:
             return None
         small = picture.convert("RGB")

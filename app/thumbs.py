@@ -65,7 +65,7 @@ def scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
 
     It is a JPEG, which is written in half the time, unless parts of it are transparent: then it is a WebP.
     """
-    with opened(path) as found:
+    with opened(path) as (found, _):
         found.draft("RGB", (side_px, side_px))
         picture = ImageOps.exif_transpose(found)
         # Whole pixels are averaged first, as far as that goes: of many pictures at once, each is there sooner.
