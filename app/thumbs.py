@@ -7,16 +7,22 @@ import io
 import os
 import pathlib
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import fastapi
-from PIL import ImageOps
+from PIL import Image
 
-from trainer.dataset.pictures import opened
+from trainer.dataset.buckets import Size
+from trainer.dataset.pictures import opened, upright
 
 router = fastapi.APIRouter()
 
 SIZES_PX = (256, 1280)
 """In the grid of a data set, and enlarged."""
+STRIP_ROWS = 16
+# Threads of their own instead of a lock: what pictures have taken up stays with the thread that has decoded them.
+DECODERS = ThreadPoolExecutor(2, "decoder")
+"""So many pictures are decoded at once for pages: the largest take hundreds of MiB each, however small their file."""
 _SECRET = secrets.token_bytes(32)
 
 
@@ -65,13 +71,39 @@ def scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
 
     It is a JPEG, which is written in half the time, unless parts of it are transparent: then it is a WebP.
     """
+    return DECODERS.submit(_scaled, path, side_px).result()
+
+
+def _scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
     with opened(path) as (found, _):
-        found.draft("RGB", (side_px, side_px))
-        picture = ImageOps.exif_transpose(found)
-        # Whole pixels are averaged first, as far as that goes: of many pictures at once, each is there sooner.
-        picture.thumbnail((side_px, side_px), reducing_gap=1.0)
-        has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-        stream = io.BytesIO()
-        kind = "WEBP" if has_alpha else "JPEG"
-        picture.convert("RGBA" if has_alpha else "RGB").save(stream, kind, quality=85)
-        return stream.getvalue(), kind
+        # Whole pixels are averaged as far as that goes: of many pictures at once, each is there sooner.
+        picture = upright(fitted(found, (side_px, side_px), 1.0), found)
+    has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    stream = io.BytesIO()
+    kind = "WEBP" if has_alpha else "JPEG"
+    picture.convert("RGBA" if has_alpha else "RGB").save(stream, kind, quality=85)
+    return stream.getvalue(), kind
+
+
+def fitted(picture: Image.Image, most: Size, gap: float) -> Image.Image:
+    """`picture` decoded, at most as wide and high as `most`, not turned yet. Raises what Pillow raises.
+
+    Whole pixels are averaged first, down to `gap` times that size: the larger, the finer. It may be the same object.
+    """
+    picture.draft("RGB", (int(most[0] * gap), int(most[1] * gap)))
+    picture.load()
+    factor = int(max(picture.width / most[0], picture.height / most[1]) / gap)
+    if factor > 1 and picture.mode in ("RGBA", "LA"):
+        picture = _averaged(picture, factor)
+    picture.thumbnail(most, Image.Resampling.LANCZOS, reducing_gap=gap)
+    return picture
+
+
+def _averaged(picture: Image.Image, factor: int) -> Image.Image:
+    """The transparent `picture`, each square of `factor` pixels made one; Pillow at once would copy it whole, twice."""
+    width, height = picture.size
+    small = Image.new(picture.mode, (-(-width // factor), -(-height // factor)))
+    for row in range(0, small.height, STRIP_ROWS):
+        strip = (0, row * factor, width, min((row + STRIP_ROWS) * factor, height))
+        small.paste(picture.crop(strip).reduce(factor), (0, row))
+    return small

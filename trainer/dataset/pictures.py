@@ -83,9 +83,7 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
     """
     with _opened(path) as (picture, _):
         picture.load()
-        plain = _flattened(_eight_bits(picture), COLOURS[background])
-        turn = _TURNS.get(_orientation(picture))
-        return plain if turn is None else plain.transpose(turn)
+        return upright(_flattened(_eight_bits(picture), COLOURS[background]), picture)
 
 
 def open_alpha(path: pathlib.Path) -> Image.Image:
@@ -93,9 +91,13 @@ def open_alpha(path: pathlib.Path) -> Image.Image:
     with _opened(path) as (picture, _):
         picture.load()
         opaque = Image.new("L", picture.size, 255)
-        alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque
-        turn = _TURNS.get(_orientation(picture))
-        return alpha if turn is None else alpha.transpose(turn)
+        return upright(picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque, picture)
+
+
+def upright(copy: Image.Image, picture: Image.Image) -> Image.Image:
+    """`copy` turned as the EXIF of `picture`, which has been decoded, wants it."""
+    turn = _TURNS.get(_orientation(picture))
+    return copy if turn is None else copy.transpose(turn)
 
 
 def fit(picture: Image.Image, bucket: Size, crop: float = CENTRE) -> Image.Image:
