@@ -10,17 +10,16 @@ from app import thumbs
 from app.words import say
 from trainer.dataset.caption_files import EXTENSIONS, MAX_BYTES, caption_files, lines_of
 from trainer.dataset.folders import natural, stem
-from trainer.dataset.pictures import EXTENSIONS as PICTURES
-from trainer.job.dataset_section import ENDING
+from trainer.job.dataset_section import is_caption_ending
 from trainer.run.folder import forget_abandoned, write_text
 
 
 def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     """Writes `given["text"]` as the caption of the picture `given["path"]`; gives `ok`, the caption and a message.
 
-    The path must carry the proof (`key`) that this process has shown that picture. With `given["all_lines"]` the text
-    is all lines of the file, else only the first one, and those below it, which nobody was shown, stay. The file ends
-    in `given["ending"]`, or as usual where that is empty.
+    The file ends in `given["ending"]`, or as usual where that is empty; `key` must prove that this process has shown
+    that picture with captions of that ending. With `given["all_lines"]` the text is all lines of the file, else only
+    the first one, and those below it, which nobody was shown, stay.
     """
     path, all_lines = pathlib.Path(str(given.get("path"))), given.get("all_lines") is True
     ending = str(given.get("ending") or "")
@@ -32,6 +31,8 @@ def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
     text = ("\n" if all_lines else " ").join(typed)
     try:
         target = caption_path(path, ending)
+        if not _is_beside(target, path):
+            return {"ok": False, "message": say("captions.elsewhere", name=target.name)}
         held = _lines(target)
         if held is None:
             return {"ok": False, "message": say("captions.no_text", name=target.name)}
@@ -55,7 +56,8 @@ def whole_caption(given: Mapping[str, Any]) -> str:
     if not _may(path, ending, given.get("key")):
         return ""
     try:
-        lines = _lines(caption_path(path, ending)) or ()
+        target = caption_path(path, ending)
+        lines = (_lines(target) if _is_beside(target, path) else None) or ()
     except OSError:  # what cannot be read any more, the scan that comes next says
         return ""
     return "\n".join(lines if given.get("all_lines") is True else lines[:1])
@@ -63,9 +65,16 @@ def whole_caption(given: Mapping[str, Any]) -> str:
 
 def _may(path: pathlib.Path, ending: str, key: object) -> bool:
     """Whether a page may have the caption with this ending of this picture."""
-    if ending and (not ENDING.fullmatch(ending) or ending.lower() in PICTURES):
+    if ending and not is_caption_ending(ending):
         return False
-    return thumbs.is_signed(str(path), str(key)) and path.is_file()
+    return thumbs.is_shown(str(path), str(key), ending) and path.is_file()
+
+
+def _is_beside(caption: pathlib.Path, picture: pathlib.Path) -> bool:
+    """Whether `caption`, links followed, is a file of captions in the folder of the picture, or where that leads."""
+    real = pathlib.Path(os.path.realpath(caption))
+    folders = (os.path.realpath(picture.parent), os.path.dirname(os.path.realpath(picture)))
+    return str(real.parent) in folders and is_caption_ending(real.suffix)
 
 
 def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:

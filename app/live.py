@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 import fastapi
 from fastapi.responses import FileResponse, PlainTextResponse, Response
-from PIL import Image
 from pydantic_core import to_json
 
 from app import interruption, run_list, watch
+from app.thumbs import DECODERS, fitted
 from trainer.dataset.pictures import opened
 from trainer.run.folder import RunFolder
 
@@ -63,7 +63,8 @@ def samples(key: str, known: str = "") -> Response:
 @router.get("/sample/{key}/{file}")
 def sample(key: str, file: str, w: Annotated[int, fastapi.Query(ge=0)] = 0) -> Response:
     """One sample picture as it was made, or, with `w`, a WebP at least that wide where the picture is wider."""
-    path = _inside(_known(key).samples, file, SAMPLE_TYPES)
+    run = _known(key)
+    path = _inside(run.path, run.samples, file, SAMPLE_TYPES)
     width = next((width for width in THUMBNAIL_PX if w and width >= w), 0)
     return shrunk(path, width)
 
@@ -71,7 +72,7 @@ def sample(key: str, file: str, w: Annotated[int, fastapi.Query(ge=0)] = 0) -> R
 def shrunk(path: pathlib.Path, width: int) -> Response:
     """The picture as WebP, `width` px wide; as it is where that is 0, or it is not wider; 404 for what is none."""
     try:
-        small = _thumbnail(path, width) if width else None
+        small = DECODERS.submit(_thumbnail, path, width).result() if width else None
         # Not left to a FileResponse, which fails aloud where the run is removed before it is sent.
         content = path.read_bytes() if small is None else small
     except Exception:  # noqa: BLE001 damaged files make Pillow raise anything from SyntaxError to struct.error
@@ -83,7 +84,8 @@ def shrunk(path: pathlib.Path, width: int) -> Response:
 @router.get("/weights/{key}/{file}")
 def weights(key: str, file: str) -> Response:
     """One LoRA file, as a download."""
-    path = _inside(_known(key).weights, file, (".safetensors",))
+    run = _known(key)
+    path = _inside(run.path, run.weights, file, (".safetensors",))
     return FileResponse(path, filename=path.name, media_type="application/octet-stream", headers=FRESH)
 
 
@@ -96,7 +98,7 @@ def log(key: str, lines: Annotated[int, fastapi.Query(ge=1, le=2000)] = 200) -> 
 @router.get("/islands/{file}")
 def island_part(file: str) -> Response:
     """A JavaScript module or a style sheet that islands share."""
-    path = _inside(ISLANDS, file, (".js", ".css"))
+    path = _inside(ISLANDS, ISLANDS, file, (".js", ".css"))
     kind = "text/javascript" if path.suffix == ".js" else "text/css"
     return FileResponse(path, media_type=kind, headers={"Cache-Control": "no-cache"})
 
@@ -110,14 +112,18 @@ def as_json(value: Any) -> Response:
 
 
 def _known(key: str) -> RunFolder:
+    """The run of this key. Raises a 404 where there is none, or its events are a link out of it."""
     run = run_list.find(key)
-    if run is None:
+    if run is None or not watch.is_inside(run.events, run.path):
         raise fastapi.HTTPException(404)
     return run
 
 
-def _inside(folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathlib.Path:
-    """The file `name` directly inside `folder`. Raises a 404 for everything else, links leading out included."""
+def _inside(root: pathlib.Path, folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathlib.Path:
+    """The file `name` directly inside `folder`.
+
+    Raises a 404 for everything else, also where the file is a link out of the folder, or the folder one out of `root`.
+    """
     # A list of thousands of names is one quick question, and paths of them all would not be.
     there = os.listdir(folder) if folder.is_dir() else []
     if name not in there:
@@ -125,18 +131,17 @@ def _inside(folder: pathlib.Path, name: str, suffixes: tuple[str, ...]) -> pathl
     path = folder / name
     if path.suffix.lower() not in suffixes or not path.is_file():
         raise fastapi.HTTPException(404)
-    if path.resolve().parent != folder.resolve():
+    if path.resolve().parent != folder.resolve() or not watch.is_inside(path, root):
         raise fastapi.HTTPException(404)
     return path
 
 
 def _thumbnail(path: pathlib.Path, width: int) -> bytes | None:
     """The picture as WebP, `width` px wide; None where it is not wider than that."""
-    with opened(path) as picture:
+    with opened(path) as (picture, _):
         if picture.width <= width:
             return None
-        small = picture.convert("RGB")
-        small.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+        small = fitted(picture, (width, 4 * width), 2.0).convert("RGB")
     stream = io.BytesIO()
     small.save(stream, "WEBP", quality=88, method=0)  # hundreds at once are waited for, and fetched from this machine
     return stream.getvalue()

@@ -181,7 +181,8 @@ def further_pictures(given: Mapping[str, Any]) -> str:
     """The pictures of the grid that `view` has left for later, as JSON; `given` is what it has said to `ask` for."""
     asked = {f"dataset.{name}": given.get(name) for name in _SCANNED}
     job, wrong = possible_job({path: value for path, value in asked.items() if value is not None})
-    return _text(_tiles(() if wrong else _shown(_last_scan(job.dataset))[readings.FIRST_PICTURES :]))
+    further = () if wrong else _shown(_last_scan(job.dataset))[readings.FIRST_PICTURES :]
+    return _text(_tiles(further, job.dataset.caption_extension))
 
 
 def _shown(found: Scan) -> tuple[Picture, ...]:
@@ -192,7 +193,7 @@ def _shown(found: Scan) -> tuple[Picture, ...]:
 def _gallery(pictures: Sequence[Picture], settings: Dataset) -> Mapping[str, Any]:
     """The first tiles of the grid, and what tells whether any of all has changed."""
     return {
-        **_tiles(pictures[: readings.FIRST_PICTURES]),
+        **_tiles(pictures[: readings.FIRST_PICTURES], settings.caption_extension),
         "count": len(pictures),
         "version": f"{hash(tuple((p, p.changed_ns) for p in pictures)):x}",
         "ask": {name: getattr(settings, name) for name in _SCANNED},
@@ -201,10 +202,11 @@ def _gallery(pictures: Sequence[Picture], settings: Dataset) -> Mapping[str, Any
     }
 
 
-def _tiles(pictures: Sequence[Picture]) -> dict[str, Any]:
+def _tiles(pictures: Sequence[Picture], ending: str) -> dict[str, Any]:
+    """Of each picture what its tile shows, and the proof that it was shown with captions that end in `ending`."""
     folders = {picture.path.parent: None for picture in pictures}
     number = {folder: at for at, folder in enumerate(folders)}
-    tiles = [_picture(picture, number[picture.path.parent]) for picture in pictures]
+    tiles = [_picture(picture, number[picture.path.parent], ending) for picture in pictures]
     return {"folders": [str(folder) for folder in folders], "pictures": tiles}
 
 
@@ -232,7 +234,7 @@ def _subset(subset: Subset) -> Mapping[str, Any]:
     }
 
 
-def _picture(picture: Picture, folder: int) -> Mapping[str, Any]:
+def _picture(picture: Picture, folder: int, ending: str) -> Mapping[str, Any]:
     # A large data set has thousands of these: nothing is said twice.
     return {
         "folder": folder,
@@ -241,7 +243,7 @@ def _picture(picture: Picture, folder: int) -> Mapping[str, Any]:
         "h": picture.height_px,
         **_shortened(picture),
         "own": picture.caption_path is not None,
-        **thumbs.ticket(picture.path, picture.changed_ns),
+        **thumbs.ticket(picture.path, picture.changed_ns, ending),
     }
 
 

@@ -1,44 +1,61 @@
-"""Small pictures of pictures: made on request, and only of those whose address this process has signed."""
+"""Small pictures of pictures: made on request, and only of those that this process has shown."""
 
 import functools
 import hashlib
 import hmac
 import io
+import os
 import pathlib
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import fastapi
-from PIL import ImageOps
+from PIL import Image
 
-from trainer.dataset.pictures import opened
+from trainer.dataset.buckets import Size
+from trainer.dataset.pictures import opened, upright
 
 router = fastapi.APIRouter()
 
 SIZES_PX = (256, 1280)
 """In the grid of a data set, and enlarged."""
+STRIP_ROWS = 16
+# Threads of their own instead of a lock: what pictures have taken up stays with the thread that has decoded them.
+DECODERS = ThreadPoolExecutor(2, "decoder")
+"""So many pictures are decoded at once for pages: the largest take hundreds of MiB each, however small their file."""
 _SECRET = secrets.token_bytes(32)
 
 
-def ticket(path: pathlib.Path, changed_ns: int) -> dict[str, str]:
+def ticket(path: pathlib.Path, changed_ns: int, ending: str = "") -> dict[str, str]:
     """What a page needs to ask for this picture: `at`, which changes when the file does, and `key`, the proof."""
-    return {"at": f"{changed_ns:x}", "key": sign(str(path))}
+    return {"at": f"{changed_ns:x}", "key": key_of(str(path), ending)}
+
+
+def key_of(path: str, ending: str = "") -> str:
+    """A short proof that this process has shown the picture at `path`, whose caption's file ends in `ending`.
+
+    It proves nothing any more once a link leads elsewhere from there. Raises OSError and ValueError.
+    """
+    return _signed(f"{path}\0{os.path.realpath(path)}\0{ending}")
 
 
 @functools.lru_cache(maxsize=16_384)
-def sign(text: str) -> str:
-    """A short proof that this process has said `text`."""
+def _signed(text: str) -> str:
     return hmac.new(_SECRET, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
-def is_signed(text: str, key: str) -> bool:
-    """Whether `key` is the proof for `text`."""
-    return hmac.compare_digest(sign(text).encode(), key.encode("utf-8", "replace"))
+def is_shown(path: str, key: str, ending: str = "") -> bool:
+    """Whether `key` is the proof for this picture and this ending."""
+    try:
+        return hmac.compare_digest(key_of(path, ending).encode(), key.encode("utf-8", "replace"))
+    except (OSError, ValueError):  # no file can have such a path
+        return False
 
 
 @router.get("/thumb")
-def thumb(path: str, key: str, px: int = SIZES_PX[0]) -> fastapi.Response:
-    """The scaled picture; 403 for a path not signed here or another size, 404 for what is no picture."""
-    if not is_signed(path, key) or px not in SIZES_PX:
+def thumb(path: str, key: str, px: int = SIZES_PX[0], ending: str = "") -> fastapi.Response:
+    """The scaled picture; 403 for one that was not shown with this `ending` or another size, 404 for no picture."""
+    if not is_shown(path, key, ending) or px not in SIZES_PX:
         return fastapi.Response(status_code=403)
     try:
         content, kind = scaled(pathlib.Path(path), px)
@@ -54,13 +71,39 @@ def scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
 
     It is a JPEG, which is written in half the time, unless parts of it are transparent: then it is a WebP.
     """
-    with opened(path) as found:
-        found.draft("RGB", (side_px, side_px))
-        picture = ImageOps.exif_transpose(found)
-        # Whole pixels are averaged first, as far as that goes: of many pictures at once, each is there sooner.
-        picture.thumbnail((side_px, side_px), reducing_gap=1.0)
-        has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-        stream = io.BytesIO()
-        kind = "WEBP" if has_alpha else "JPEG"
-        picture.convert("RGBA" if has_alpha else "RGB").save(stream, kind, quality=85)
-        return stream.getvalue(), kind
+    return DECODERS.submit(_scaled, path, side_px).result()
+
+
+def _scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
+    with opened(path) as (found, _):
+        # Whole pixels are averaged as far as that goes: of many pictures at once, each is there sooner.
+        picture = upright(fitted(found, (side_px, side_px), 1.0), found)
+    has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    stream = io.BytesIO()
+    kind = "WEBP" if has_alpha else "JPEG"
+    picture.convert("RGBA" if has_alpha else "RGB").save(stream, kind, quality=85)
+    return stream.getvalue(), kind
+
+
+def fitted(picture: Image.Image, most: Size, gap: float) -> Image.Image:
+    """`picture` decoded, at most as wide and high as `most`, not turned yet. Raises what Pillow raises.
+
+    Whole pixels are averaged first, down to `gap` times that size: the larger, the finer. It may be the same object.
+    """
+    picture.draft("RGB", (int(most[0] * gap), int(most[1] * gap)))
+    picture.load()
+    factor = int(max(picture.width / most[0], picture.height / most[1]) / gap)
+    if factor > 1 and picture.mode in ("RGBA", "LA"):
+        picture = _averaged(picture, factor)
+    picture.thumbnail(most, Image.Resampling.LANCZOS, reducing_gap=gap)
+    return picture
+
+
+def _averaged(picture: Image.Image, factor: int) -> Image.Image:
+    """The transparent `picture`, each square of `factor` pixels made one; Pillow at once would copy it whole, twice."""
+    width, height = picture.size
+    small = Image.new(picture.mode, (-(-width // factor), -(-height // factor)))
+    for row in range(0, small.height, STRIP_ROWS):
+        strip = (0, row * factor, width, min((row + STRIP_ROWS) * factor, height))
+        small.paste(picture.crop(strip).reduce(factor), (0, row))
+    return small

@@ -97,7 +97,8 @@ def _still(look: Look) -> Mapping[str, Any]:
 
 def _described(look: Look) -> dict[str, Any]:
     run = _files(look.path)[0]
-    told = _told(look.events, LIVE_TAIL_BYTES if look.is_alive else TAIL_BYTES)
+    events = look.events if is_inside(run.events, run.path) else Stamp(look.events.path)
+    told = _told(events, LIVE_TAIL_BYTES if look.is_alive else TAIL_BYTES)
     state = _living(told) if look.is_alive else _ended(told, look.is_new)
     changed = max(look.created, look.events.changed_ns / 1e9)
     return {
@@ -220,13 +221,23 @@ def sample_version(run: RunFolder) -> str:
 
 
 def log_tail(run: RunFolder, lines: int) -> str:
-    """The last `lines` lines of log.txt, without terminal colours and with only the last state of progress bars."""
+    """The last `lines` lines of log.txt, without terminal colours and with only the last state of progress bars.
+
+    None of a log that is a link out of the run.
+    """
+    if not is_inside(run.log, run.path):
+        return ""
     start = max(0, event_files.stamp(run.log).size - LOG_TAIL_BYTES)
     text = event_files.block(run.log, start, LOG_TAIL_BYTES).decode("utf-8", errors="replace")
     shown = [line.rstrip("\r").rpartition("\r")[2] for line in ESCAPES.sub("", text).split("\n")]
     if shown and not shown[-1]:
         shown.pop()
     return "\n".join(shown[-lines:] if lines > 0 else [])
+
+
+def is_inside(path: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Whether `path`, links followed, lies in `folder`, which may be reached by a link itself."""
+    return pathlib.Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _living(told: _Told) -> State:

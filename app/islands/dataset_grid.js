@@ -19,7 +19,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const folder = view.folders[picture.folder];
     return folder + (folder.includes("\\") ? "\\" : "/") + picture.name;
   };
-  const address = (picture, px) => "thumb?" + new URLSearchParams({path: pathOf(picture), key: picture.key, at: picture.at, px});
+  const address = (picture, px) => "thumb?" + new URLSearchParams({path: pathOf(picture), key: picture.key, at: picture.at, ending: view.ending, px});
 
   function draw() {
     // A setting that changes no picture leaves what is shown, and where it is scrolled to, as it is.

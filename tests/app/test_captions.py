@@ -1,5 +1,6 @@
 """Captions are written beside pictures that this program has shown, and nowhere else."""
 
+import os
 import pathlib
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 from app import captions, thumbs
 
 
-def given(path: pathlib.Path, text: str) -> dict[str, str]:
-    """What the page sends for a picture that it was shown."""
-    return {"path": str(path), "key": thumbs.sign(str(path)), "text": text}
+def given(path: pathlib.Path, text: str, ending: str = "") -> dict[str, str]:
+    """What the page sends for a picture that it was shown with captions of this ending."""
+    return {"path": str(path), "key": thumbs.key_of(str(path), ending), "ending": ending, "text": text}
 
 
 def test_a_caption_is_written_as_utf8_in_one_line(tmp_path: pathlib.Path) -> None:
@@ -38,7 +39,7 @@ def test_an_ending_in_capitals_is_the_same_one(tmp_path: pathlib.Path) -> None:
 def test_a_caption_gets_the_ending_that_training_reads(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "a.txt").write_text("other", encoding="utf-8")
-    assert captions.save_caption({**given(tmp_path / "a.png", "new"), "ending": ".tags"})["ok"]
+    assert captions.save_caption(given(tmp_path / "a.png", "new", ".tags"))["ok"]
     assert (tmp_path / "a.tags").read_text(encoding="utf-8") == "new\n"
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "other"
 
@@ -46,9 +47,67 @@ def test_a_caption_gets_the_ending_that_training_reads(tmp_path: pathlib.Path) -
 def test_no_picture_and_nothing_elsewhere_is_written_over(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.png").touch()
     for ending in (".png", ".PNG", "/../b", "png", ".x/y"):
-        assert not captions.save_caption({**given(tmp_path / "a.png", "new"), "ending": ending})["ok"]
+        assert not captions.save_caption(given(tmp_path / "a.png", "new", ending))["ok"]
     assert [path.name for path in tmp_path.glob("*.*")] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b""
+
+
+def test_the_ending_is_the_one_that_the_picture_was_shown_with(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.tags").write_text("other", encoding="utf-8")
+    sent = {**given(tmp_path / "a.png", "new"), "ending": ".tags"}
+    assert (captions.whole_caption(sent), captions.save_caption(sent)["ok"]) == ("", False)
+    assert (tmp_path / "a.tags").read_text(encoding="utf-8") == "other"
+
+
+@pytest.mark.parametrize("ending", [".env", ".py", ".sh", ".json", ".safetensors", ".txt.py", ".tags.lnk"])
+def test_what_is_no_caption_is_neither_read_nor_written(tmp_path: pathlib.Path, ending: str) -> None:
+    (tmp_path / "app.png").touch()
+    (tmp_path / f"app{ending}").write_text("secret", encoding="utf-8")
+    sent = given(tmp_path / "app.png", "new", ending)
+    assert (captions.whole_caption(sent), captions.save_caption(sent)["ok"]) == ("", False)
+    assert (tmp_path / f"app{ending}").read_text(encoding="utf-8") == "secret"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+@pytest.mark.parametrize("secret", ["elsewhere/secret.txt", "data/.env"])
+def test_a_link_to_what_is_no_caption_beside_the_picture_is_not_followed(tmp_path: pathlib.Path, secret: str) -> None:
+    picture = tmp_path / "data" / "app.png"
+    for folder in ("data", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    picture.touch()
+    (tmp_path / secret).write_text("first\nsecond", encoding="utf-8")
+    picture.with_suffix(".txt").symlink_to(tmp_path / secret)
+    assert captions.whole_caption({**given(picture, ""), "all_lines": True}) == ""
+    answer = captions.save_caption(given(picture, "new"))
+    assert answer["message"] == (
+        "Not saved: app.txt is a link to a file elsewhere. Put the file itself beside the picture."
+    )
+    assert picture.with_suffix(".txt").is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+def test_a_picture_and_its_caption_that_are_links_into_one_folder_are_a_caption(tmp_path: pathlib.Path) -> None:
+    for folder in ("data", "library"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "library" / "a.png").touch()
+    (tmp_path / "library" / "a.txt").write_text("a cat", encoding="utf-8")
+    for name in ("a.png", "a.txt"):
+        (tmp_path / "data" / name).symlink_to(tmp_path / "library" / name)
+    assert captions.whole_caption(given(tmp_path / "data" / "a.png", "")) == "a cat"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+def test_a_folder_that_a_link_has_replaced_is_not_the_one_that_was_shown(tmp_path: pathlib.Path) -> None:
+    for folder in ("data", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").touch()
+    (tmp_path / "elsewhere" / "a.txt").write_text("secret", encoding="utf-8")
+    sent = given(tmp_path / "data" / "a.png", "new")
+    (tmp_path / "data").rename(tmp_path / "away")
+    (tmp_path / "data").symlink_to(tmp_path / "elsewhere")
+    assert (captions.whole_caption(sent), captions.save_caption(sent)["ok"]) == ("", False)
+    assert (tmp_path / "elsewhere" / "a.txt").read_text(encoding="utf-8") == "secret"
 
 
 def test_lines_that_wildcards_choose_from_stay_lines(tmp_path: pathlib.Path) -> None:

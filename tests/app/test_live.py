@@ -202,6 +202,33 @@ def test_nothing_but_the_files_of_a_run_can_be_had(client: TestClient, file: str
         assert b"secret" not in answer.content
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+@pytest.mark.parametrize("part", ["log.txt", "samples", "weights", "events.jsonl"])
+def test_no_part_of_a_run_that_is_a_link_leads_out_of_it(client: TestClient, part: str, tmp_path: pathlib.Path) -> None:
+    run, elsewhere = new_run(), new_run("robot", tmp_path / "elsewhere")
+    events.EventLog(elsewhere.events).write(events.Failed(reason="secret", advice=""))
+    for path in (elsewhere.log, elsewhere.samples / "a.png", elsewhere.weights / "a.safetensors"):
+        path.write_text("secret")
+    if (run.path / part).is_dir():
+        (run.path / part).rmdir()
+    (run.path / part).symlink_to(elsewhere.path / part)
+    key = run_list.key_of(run)
+    for address in ("runs", f"live/{key}", f"log/{key}", f"sample/{key}/a.png", f"weights/{key}/a.safetensors"):
+        assert b"secret" not in client.get(f"/{address}").content, address
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+def test_a_run_that_is_reached_by_a_link_is_served_like_any_other(client: TestClient, tmp_path: pathlib.Path) -> None:
+    real = new_run("far", tmp_path / "elsewhere")
+    name = add_sample(real)
+    real.log.write_text("begun")
+    (places.default_outputs() / "near").symlink_to(real.path)
+    key = listed(client)[0]["key"]
+    assert client.get(f"/sample/{key}/{name}").status_code == 200
+    assert client.get(f"/log/{key}").text == "begun"
+    assert client.get(f"/live/{key}").json()["samples"]
+
+
 @pytest.mark.parametrize("key", ["..", "%2e%2e", "robot", "0" * 20, "%2ftmp", "x" * 5000])
 def test_a_key_that_is_no_run_is_not_found(client: TestClient, key: str) -> None:
     new_run()

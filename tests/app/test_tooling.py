@@ -136,7 +136,7 @@ pathlib.Path({str(grid)!r}).touch()
     go.touch()
     shown = ended(bench, "try")["grid"]
     assert shown["path"] == str(grid)
-    assert thumbs.is_signed(shown["path"], shown["key"])
+    assert thumbs.is_shown(shown["path"], shown["key"])
 
 
 def test_a_crash_is_told_with_its_last_words(

@@ -66,7 +66,7 @@ def _deeds(place: pathlib.Path, number: int) -> Iterator[tuple[str, str, Callabl
     yield "run", name, lambda: jobs.start(job(place, number, name))
     yield "preset", f"Mine {number}", lambda: shelf.save(Job(), f"Mine {number}", text)
     yield "replace", text, lambda: shelf.save(Job(), "Replaced", text, replace=f"{shelf.OWN}/Replaced")
-    given = {"path": str(picture), "key": thumbs.sign(str(picture)), "text": text, "all_lines": True}
+    given = {"path": str(picture), "key": thumbs.key_of(str(picture)), "text": text, "all_lines": True}
     yield f"caption {picture.name}", " ".join(text.split()), lambda: _saved(given)
 
 

@@ -114,7 +114,7 @@ def test_a_caption_that_is_no_file_is_told_and_not_written(
     make(tmp_path / "b.png")
     found = scan(Dataset(folder=str(tmp_path)))
     said(*(problem.sentence for problem in found.problems))
-    sent = {"path": str(picture), "key": thumbs.sign(str(picture)), "text": "a cat"}
+    sent = {"path": str(picture), "key": thumbs.key_of(str(picture)), "text": "a cat"}
     answer = captions.save_caption(sent)
     assert isinstance(answer["message"], str)
     assert pathlib.Path("/dev/zero").is_char_device()
@@ -177,7 +177,7 @@ def test_a_picture_is_shown_only_by_the_path_that_was_signed(tmp_path: pathlib.P
     shown, secret = tmp_path / "a.png", tmp_path / "b.png"
     for path in (shown, secret):
         Image.new("RGB", (8, 8)).save(path)
-    key = thumbs.sign(str(shown))
+    key = thumbs.key_of(str(shown))
     client = TestClient(_served())
     assert client.get("/thumb", params={"path": str(shown), "key": key}).status_code == 200
     for path in (secret, tmp_path / "A.PNG", tmp_path / "x" / ".." / "a.png", f"{shown}\0", f"{shown}/"):

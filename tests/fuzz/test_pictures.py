@@ -100,7 +100,7 @@ def looked_at(path: pathlib.Path) -> None:
             assert found
         except BrokenPicture as error:
             said(f"{error}.")
-    thumbs.thumb(str(path), thumbs.sign(str(path)))
+    thumbs.thumb(str(path), thumbs.key_of(str(path)))
     assert thumbs.thumb(str(path), "no proof").status_code == 403
 
 

@@ -8,7 +8,7 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -25,6 +25,8 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JXL")
 COLOURS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
 )
+MAX_BYTES = 512 * 2**20
+"""What the most pixels take with 16 bits a channel. WebP and AVIF are read whole before their pixels can be counted."""
 _ORIENTATION = 0x0112
 _REMEMBERED = 16_384
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
@@ -81,9 +83,7 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
     """
     with _opened(path) as (picture, _):
         picture.load()
-        plain = _flattened(_eight_bits(picture), COLOURS[background])
-        turn = _TURNS.get(_orientation(picture))
-        return plain if turn is None else plain.transpose(turn)
+        return upright(_flattened(_eight_bits(picture), COLOURS[background]), picture)
 
 
 def open_alpha(path: pathlib.Path) -> Image.Image:
@@ -91,9 +91,13 @@ def open_alpha(path: pathlib.Path) -> Image.Image:
     with _opened(path) as (picture, _):
         picture.load()
         opaque = Image.new("L", picture.size, 255)
-        alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque
-        turn = _TURNS.get(_orientation(picture))
-        return alpha if turn is None else alpha.transpose(turn)
+        return upright(picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else opaque, picture)
+
+
+def upright(copy: Image.Image, picture: Image.Image) -> Image.Image:
+    """`copy` turned as the EXIF of `picture`, which has been decoded, wants it."""
+    turn = _TURNS.get(_orientation(picture))
+    return copy if turn is None else copy.transpose(turn)
 
 
 def fit(picture: Image.Image, bucket: Size, crop: float = CENTRE) -> Image.Image:
@@ -114,11 +118,8 @@ def _opened(path: pathlib.Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata: nothing that the owner could act on
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with open_file(path) as file:
-                if os.fstat(file.fileno()).st_size == 0:
-                    raise BrokenPicture(path, say("data_zero_bytes"))
-                with opened(file) as picture:
-                    yield picture, file
+            with opened(path) as found:
+                yield found
     except BrokenPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -130,13 +131,26 @@ def _opened(path: pathlib.Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
         raise BrokenPicture(path, known or say("data_damaged", reason=str(error) or type(error).__name__)) from error
 
 
-def opened(source: pathlib.Path | IO[bytes]) -> Image.Image:
-    """The picture with only its header read. Raises DecompressionBombError for too many pixels, else what Pillow does.
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """The picture with only its header read, and its file.
 
-    Only FORMATS are tried: for some others Pillow starts programs.
+    Raises BrokenPicture for too many bytes or none, DecompressionBombError for too many pixels, else what Pillow does.
     """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise BrokenPicture(path, say("data_zero_bytes"))
+        if size > MAX_BYTES:
+            raise BrokenPicture(path, say("data_large_file", limit=MAX_BYTES // 2**20))
+        with _with_header(file) as picture:
+            yield picture, file
+
+
+def _with_header(file: BinaryIO) -> Image.Image:
+    """Only FORMATS are tried: for some others Pillow starts programs."""
     try:
-        picture = Image.open(source, formats=_known_formats())
+        picture = Image.open(file, formats=_known_formats())
     except Image.DecompressionBombWarning as warning:
         raise Image.DecompressionBombError(say("data_bomb")) from warning
     # Up to twice as many, Pillow only warns, and whether a warning is raised depends on what other threads do.

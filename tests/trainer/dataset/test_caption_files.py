@@ -8,6 +8,7 @@ import pytest
 
 from tests.trainer.dataset.made import errors, only, picture, pictures, scanned, warnings
 from trainer.dataset.scan import Picture, scan
+from trainer.job.fields import Invalid, parse
 from trainer.job.settings import Dataset
 
 
@@ -51,10 +52,25 @@ def test_captions_of_a_chosen_ending_are_the_only_ones(cat: pathlib.Path, ending
     assert found.caption == caption
 
 
-@pytest.mark.parametrize("ending", ["txt", ".", "./x", ".a/b", ". "])
+@pytest.mark.parametrize("ending", ["txt", ".", "./x", ".txt/txt", ".txt."])
 def test_what_no_file_can_end_in_is_refused(ending: str) -> None:
     with pytest.raises(pydantic.ValidationError):
         Dataset(caption_extension=ending)
+
+
+@pytest.mark.parametrize(
+    "ending", [".env", ".py", ".sh", ".ps1", ".json", ".toml", ".png", ".safetensors", ".tags.py", ".capnp", ".PY"]
+)
+def test_what_ends_no_captions_is_refused(ending: str) -> None:
+    with pytest.raises(Invalid, match="end as files of captions do"):
+        parse({"dataset": {"caption_extension": ending}})
+
+
+@pytest.mark.parametrize(
+    "ending", [".TXT", ".captions", ".cap", ".tags", ".wd14", ".wd14_cap", ".joy_caption", ".en.txt", ".blip2"]
+)
+def test_endings_that_captioners_use_are_taken(ending: str) -> None:
+    assert Dataset(caption_extension=ending).caption_extension == ending
 
 
 def test_a_byte_order_mark_is_no_part_of_the_caption(cat: pathlib.Path) -> None:

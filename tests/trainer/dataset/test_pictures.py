@@ -1,7 +1,9 @@
 """Pictures of every kind, whole and broken, made for the test."""
 
+import os
 import pathlib
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -11,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from tests.trainer.dataset.made import errors, only, picture, pictures, scanned, turned
 from tests.trainer.dataset.made import warnings as warned
-from trainer.dataset.pictures import BrokenPicture, fit, open_picture, size_px
+from trainer.dataset.pictures import MAX_BYTES, BrokenPicture, fit, open_picture, size_px
 from trainer.dataset.scan import without
 from trainer.job.settings import Dataset
 
@@ -183,6 +185,21 @@ def test_a_decompression_bomb_is_refused_and_not_opened(tmp_path: pathlib.Path) 
     path = tmp_path / "1_x" / "bomb.png"
     path.write_bytes(png + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
     assert only(errors(scanned(tmp_path)), "bomb.png", "more pixels than is safe")
+
+
+@pytest.mark.parametrize("end", ["webp", "avif", "png"])
+def test_a_file_too_large_for_a_picture_is_refused_before_it_is_read(tmp_path: pathlib.Path, end: str) -> None:
+    path = tmp_path / "1_x" / f"large.{end}"
+    path.parent.mkdir()
+    noise((90, 70)).save(path)
+    os.truncate(path, MAX_BYTES + 1)
+    tracemalloc.start()
+    try:
+        assert only(errors(scanned(tmp_path)), f"large.{end}", "more than 512 MiB; save it smaller")
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 2**20
 
 
 def test_a_picture_just_above_pillows_warning_is_refused_without_a_warning(
