@@ -21,11 +21,15 @@ Event = Mapping[str, Any]
 
 HEAD_BYTES = 4 * 1024
 MAX_HEAD_BYTES = 8 * 1024 * 1024
+MAX_TAIL_BYTES = 8 * 1024 * 1024
+"""Of what a power cut leaves at the end of a file, so many zeros are looked behind for its last events."""
 BLOCK_BYTES = 4 * 1024 * 1024
 EVENTS_PER_CALL = 25_000
 WHOLE_BLOCK_BYTES = 1024 * 1024
 """So much of a file is looked through at once for samples; of an append-only file it stays as it is once it is full."""
 REMEMBERED_BLOCKS = 256
+MOST_BLOCKS = 1024
+"""In so many of the last blocks samples are looked for: in millions of steps, but not in all of a file without end."""
 SIGN_BYTES = 200
 """By so much of its beginning, which holds the time of its first event, a file is told from one put in its place."""
 
@@ -51,14 +55,14 @@ def stamp(path: str | pathlib.Path) -> Stamp:
 def ends(path: str | pathlib.Path, size: int, tail_bytes: int) -> list[Event]:
     """The first `started` and the last events of the first `size` bytes, in order; all events where these are few.
 
-    Raises OSError where they cannot be read.
+    No last events are found behind `MAX_TAIL_BYTES` without any. Raises OSError where they cannot be read.
     """
     while tail_bytes < size:
         # The first line of the tail is the end of a line, unless chance would have it otherwise.
         tail = parsed(_read(path, size - tail_bytes, tail_bytes).splitlines(keepends=True)[1:])
-        if tail:
+        if tail or tail_bytes >= MAX_TAIL_BYTES:
             return [*_beginning(path, size - tail_bytes), *tail]
-        tail_bytes *= 4
+        tail_bytes = min(4 * tail_bytes, MAX_TAIL_BYTES)
     return parsed(_read(path, 0, size).splitlines(keepends=True)) if size else []
 
 
@@ -101,7 +105,7 @@ def samples(path: pathlib.Path) -> Iterator[Event]:
         whole -= 1
     with contextlib.suppress(OSError):
         sign = _read(look.path, 0, SIGN_BYTES)
-        for number in range(whole):
+        for number in range(max(0, whole - MOST_BLOCKS), whole):
             yield from _samples_of_block(look.path, sign, number)
         yield from _samples_between(look.path, whole * WHOLE_BLOCK_BYTES, look.size)
 
@@ -119,7 +123,7 @@ def _samples_between(path: str, start: int, end: int) -> list[Event]:
         # A line that begins right at `start` is told by the line end before it.
         stream.seek(max(0, start - 1))
         if start:
-            stream.readline(LONGEST_LINE_BYTES)
+            stream.readline(end - start + 1)  # where it goes on behind `end`, no line begins here
         found = stream.read(max(0, end - stream.tell()))
         if found and not found.endswith(b"\n"):
             found += stream.readline(LONGEST_LINE_BYTES)

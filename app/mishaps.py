@@ -40,12 +40,15 @@ def answer(request: fastapi.Request, error: Exception) -> JSONResponse:
 
 
 def told_to_island(do: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`do`, which the JavaScript of an island calls, with its errors in an answer that the page can show."""
+    """`do`, which the JavaScript of an island calls, with its errors in an answer that the page can show.
+
+    It is given an object, an empty one where whoever calls sends anything else.
+    """
 
     @functools.wraps(do)
     def done(given: Any) -> Any:
         try:
-            return do(given)
+            return do(given if isinstance(given, dict) else {})
         except Exception as error:
             raise fastapi.HTTPException(500, noted(error)) from error
 

@@ -19,6 +19,8 @@ OUT = "the new file"
 """Stands for the new file's path until that is known: what is wrong with the other fields is said first."""
 MAX_NAME_BYTES = 200
 LARGEST_WEIGHT = 100
+MOST_DIGITS = 9
+"""Of any rank; Python itself refuses to read a number of thousands."""
 MAX_RUNS = 20
 MAX_FILES_OF_A_RUN = 30
 
@@ -56,7 +58,7 @@ def _try(values: Values) -> tuple[list[str], pathlib.Path]:
     if file.parent != run.weights or not run.job.is_file():
         raise Wrong("file", "tools.no_run_file")
     weights = [_strength(text) for text in _text(values, "weights").split()]
-    lines = str(values.get("prompts") or "").replace("\0", "").encode("utf-8", "replace").decode().splitlines()
+    lines = _text(values, "prompts").splitlines()
     words = [f"--weight={weight!r}" for weight in weights] + [f"--prompt={line}" for line in lines if line.strip()]
     return ["try", str(run.path), "--file", str(file), *words], run.tries_grid(file)
 
@@ -98,7 +100,8 @@ def _extract(values: Values) -> list[str]:
 
 
 def _text(values: Values, name: str) -> str:
-    return str(values.get(name) or "").strip()
+    # What only a browser can send, half a character or the sign that ends a word, is in no command line.
+    return str(values.get(name) or "").replace("\0", "").encode("utf-8", "replace").decode().strip()
 
 
 def _path(text: str) -> pathlib.Path:
@@ -143,7 +146,7 @@ def _weight(text: str, number: int) -> float:
 
 def _rank(values: Values, name: str) -> str:
     text = _text(values, name)
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
         raise Wrong(name, "tools.bad_rank")
     return str(int(text))
 

@@ -21,10 +21,13 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// What begins a new line or turns round the way in which all that follows is written; see trainer/job/words.
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+
 /** Looks words up in `table` and fills their placeholders: say("step_of", {step: 3}). */
 export function speaker(table) {
   return (key, values = {}) =>
-    (table[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+    (table[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]).replace(CONTROLS, "\ufffd") : whole));
 }
 
 /** Fills in every element that names its words: data-word for the text, data-label for the accessible name. */

@@ -2,10 +2,18 @@
 
 import json
 import pathlib
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
-from app import event_files
+from app import event_files, interruption, watch
+from trainer.run import events
+from trainer.run.folder import RunFolder
+
+STARTED = events.Started(
+    name="a", first_step=0, steps=9, steps_per_epoch=3, epochs=3, pictures=1, prompts=["a"], device="cpu"
+)
 
 
 def line(kind: str, number: int, length: int = 0) -> bytes:
@@ -92,6 +100,75 @@ def test_a_line_longer_than_any_event_is_passed_over_in_bounded_reads(
             offset = following
         assert found == expected
     assert largest <= 400
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        watch.overview,
+        lambda run: watch.updates(run, 0),
+        watch.sample_table,
+        watch.sample_version,
+        interruption.told,
+        lambda run: events.read(run.events),
+        lambda run: events.first(run.events, "finished"),
+        lambda run: events.EventLog(run.events),
+    ],
+)
+def test_little_is_held_of_a_file_of_hundreds_of_megabytes_in_one_line(
+    tmp_path: pathlib.Path, read: Callable[[RunFolder], object]
+) -> None:
+    run = RunFolder(tmp_path)
+    events.EventLog(run.events).write(STARTED)
+    with run.events.open("ab") as stream:
+        stream.truncate(300 * 2**20)
+    tracemalloc.start()
+    try:
+        read(run)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("zeros", [1, 5_000, 3_000_000, 7_000_000])
+@pytest.mark.parametrize("end", ["finished", "stopped", "failed"])
+def test_the_zeros_of_a_power_cut_do_not_hide_how_a_run_has_ended(tmp_path: pathlib.Path, zeros: int, end: str) -> None:
+    run = RunFolder(tmp_path)
+    log = events.EventLog(run.events)
+    log.write(STARTED)
+    log.write(events.Step(step=5, epoch=2, loss=0.1, learning_rate=1e-4))
+    last = {
+        "finished": events.Finished(step=9, file="", grid="", training_s=1.0),
+        "stopped": events.Stopped(step=5, epoch=2, file=""),
+        "failed": events.Failed(reason="The disk is full", advice="Make room"),
+    }
+    log.write(last[end])
+    with run.events.open("ab") as stream:
+        stream.write(bytes(zeros))
+    seen = watch.overview(run)
+    assert (seen["state"], seen["steps"]) == (end, 9)
+
+
+def test_of_a_run_that_ends_in_more_zeros_than_are_read_it_is_known_how_long_it_was_to_be(
+    tmp_path: pathlib.Path,
+) -> None:
+    run = RunFolder(tmp_path)
+    events.EventLog(run.events).write(STARTED)
+    with run.events.open("ab") as stream:
+        stream.truncate(2 * event_files.MAX_TAIL_BYTES)
+    assert watch.overview(run)["steps"] == 9
+
+
+def test_in_a_file_without_end_samples_are_looked_for_in_its_last_part(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("WHOLE_BLOCK_BYTES", 100), ("MOST_BLOCKS", 4)):
+        monkeypatch.setattr(event_files, name, size)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(line("sample", n) for n in range(100)))
+    found = numbers(path)
+    assert found == [*range(found[0], 100)]
+    assert 5 < len(found) < 20
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,12 @@ def test_what_an_island_calls_answers_with_the_sentence() -> None:
         mishaps.told_to_island(broken)({})
     assert raised.value.status_code == 500
     assert set(raised.value.detail) == {"reason", "advice", "details"}
-    assert mishaps.told_to_island(len)([1, 2]) == 2  # type: ignore[arg-type]
+    assert mishaps.told_to_island(len)({"a": 1, "b": 2}) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [None, [1], "a", 1, True])
+def test_what_an_island_calls_is_given_an_object_whatever_is_sent(given: object) -> None:
+    assert mishaps.told_to_island(lambda asked: asked)(given) == {}
 
 
 def test_an_event_tells_without_any_markup_of_the_error() -> None:

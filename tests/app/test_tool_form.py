@@ -91,6 +91,8 @@ def test_the_command_line_says_what_was_entered(tool: str, values: dict[str, Any
         ("merge", {"files": [{"path": "/a", "weight": "nan"}]}, "files", "bad_weight"),
         ("resize", {**LORA, "rank": "0"}, "rank", "bad_rank"),
         ("resize", {**LORA, "rank": "2.5"}, "rank", "bad_rank"),
+        ("resize", {**LORA, "rank": "9" * 5000}, "rank", "bad_rank"),
+        ("resize", {**LORA, "file": "\0", "rank": "8"}, "file", "no_file"),
         ("resize", {**LORA, "how": "keep", "keep": "101"}, "keep", "bad_share"),
         ("extract", {"tuned": "/a", "rank": "8"}, "base", "no_file"),
         ("extract", {"tuned": "/a", "base": "/b", "rank": "8", "conv_rank": "x"}, "conv_rank", "bad_rank"),

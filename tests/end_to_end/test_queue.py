@@ -134,11 +134,13 @@ def test_no_text_of_an_entry_becomes_more_than_text_and_a_damaged_one_is_told_of
     entry = queue.add(parse({}))
     with queue.changing():
         queue.write(entry.but(state="failed", run=f"/nowhere/{HOSTILE.replace('/', '')}", reason=HOSTILE, advice="x"))
-    (queue.place() / "img src=x onerror=window.broken=1.json").write_text("{", encoding="utf-8")
+    (queue.place() / "img src=x onerror=window.broken=1 \u202egnp.json").write_text("{", encoding="utf-8")
     open_tab(ui, "run")
     expect(ui.locator(".queue .entry-name")).to_have_text(HOSTILE)
     expect(ui.locator(".queue li small")).to_contain_text(HOSTILE)
     expect(ui.locator(".queue .unreadable li")).to_contain_text("img src=x onerror")
+    expect(ui.locator(".queue .unreadable li")).to_contain_text("window.broken=1 \ufffdgnp")
+    assert ui.evaluate("getComputedStyle(document.querySelector('.gradio-container b')).unicodeBidi") == "isolate"
     assert ui.evaluate("window.broken") is None
     row(ui, HOSTILE).locator(".again").click()
     expect(row(ui, HOSTILE).locator("small")).to_have_text(say(f"{WORDS}.waiting"))

@@ -3,21 +3,27 @@
 import json
 import os
 import pathlib
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import fastapi
+import gradio as gr
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import strategies as st
 from PIL import Image
 
-from app import browse, live, places, queueing, run_list, shelf, thumbs, tool_form, tool_results
+from app import browse, live, main, places, queueing, run_list, shelf, thumbs, tool_form, tool_results
+from app.forms import Form
 from app.tabs import run as run_tab
+from tests.app.test_forms import in_a_loop
 from tests.fuzz.mutations import HUGE, TEXTS, as_json, changed, damaged, values
 from tests.fuzz.test_events import LINES
 from tests.fuzz.trials import Trials, told
 from trainer.job.fields import Invalid
+from trainer.job.settings import Job
 from trainer.run import home as home_of
 from trainer.run.folder import RunFolder
 
@@ -106,10 +112,45 @@ def test_functions_of_pages(trials: Trials, home: pathlib.Path) -> None:
         (0, {"path": None}),
         (0, {"path": "a" * 5000}),
         (0, {"path": "/a" * 2000}),
-        (5, {"tool": "resize", "file": "a", "rank": "²"}),
+        *((5, {"tool": "resize", "file": "a", "rank": rank}) for rank in ("²", "9" * 5000)),
     ]
     known.append((0, {"path": "/a" * 2000}))
     trials.of("functions of a page", read, st.tuples(st.integers(0, len(calls) - 1), odd), known, count=100)
+
+
+def test_functions_of_islands(trials: Trials, home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Called as from the page, with whatever somebody sends, none of them fails."""
+    form, calls = Form(Job()), dict[str, Callable[[Any], object]]()
+
+    def build() -> None:
+        islands = [block for block in main.build(form).blocks.values() if isinstance(block, gr.HTML)]
+        calls.update({f"{island.elem_id} {call.__name__}": call for island in islands for call in island.server_fns})
+
+    in_a_loop(build)
+    assert {"file-browser listing_text", "dataset-grid further_pictures", "tools state", "queue hold"} <= {*calls}
+    # Of a tool only how it is begun counts.
+    monkeypatch.setattr(sys, "executable", shutil.which("true") or sys.executable)
+
+    def read(given: tuple[str, Any]) -> None:
+        name, sent = given
+        json.dumps(calls[name](sent)).encode()
+
+    picture, resize = str(home / "outputs" / "a" / "samples" / "a.png"), {"file": "a", "rank": "8", "out": "b"}
+    whole = (
+        *({"path": picture, "key": thumbs.sign(picture), "text": "a cat"}, {"folder": str(home), "run": "a"}),
+        *({"tool": "resize", "known": "a", "values": resize}, {"tool": "try", "values": {"file": "a", "weights": "1"}}),
+    )
+    odd: list[Any] = [None, [], [1], "a", 1, True, {}, *whole]
+    odd += [dict.fromkeys(("path", "id", "tool", "known", "folder", "run"), text) for text in TEXTS]
+    odd += [{"tool": "resize", "values": {**resize, "rank": text}} for text in ("9" * 5000, "²", "\0")]
+    odd += [{"tool": "resize", "values": {**resize, "file": text}} for text in ("\0", "\ud800", "a" * 5000)]
+    known = [(name, sent) for name in sorted(calls) for sent in odd]
+    try:
+        either = st.tuples(st.sampled_from(sorted(calls)), changed(whole) | values())
+        trials.of("functions of islands", read, either, known, count=100)
+    finally:
+        for end in form.ends:
+            end()
 
 
 def tool_arguments(sent: dict[str, Any]) -> object:

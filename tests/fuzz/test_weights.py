@@ -162,7 +162,13 @@ def test_pickles(trials: Trials, tmp_path: pathlib.Path) -> None:
         except Refused as error:
             said(error)
 
-    words = (b"cos\nsystem\n(S'x'\ntR.", b"\x8c\x08builtins\x8c\x04eval\x93", b"\x8d" + b"\xff" * 8, b"]" + b"2" * 30)
+    words = (
+        b"cos\nsystem\n(S'x'\ntR.",
+        b"\x8c\x08builtins\x8c\x04eval\x93",
+        b"\x8d" + b"\xff" * 8,
+        b"]" + b"2" * 30,
+        b"cbuiltins\nbytearray\nJ\x00\x00\x00\x40\x85R",
+    )
     expanded = pickled({"a": torch.ones(1).expand(2**20, 2**20)})
     known = (b"", b"\x80", b"PK\x03\x04", b"\x80\x02" + b"(" * 90_000, expanded, packed(PICKLES[0]), *PICKLES)
     trials.of("pickles", read, damaged(PICKLES, words), known, count=60)

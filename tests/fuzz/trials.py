@@ -29,7 +29,7 @@ _JARGON = re.compile(
     r"Traceback|<class |<function | object at 0x|\[Errno|\[WinError|\b[A-Z]\w+(?:Error|Exception)\b|codec can't|"
     r"\\x[0-9a-f]{2}"
 )
-_UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_UNSAYABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclasses.dataclass

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from trainer.formats.container import TYPES
+from trainer.formats.pickle_size import MOST_BYTES, swells
 from trainer.job.files import open_file
 from trainer.job.trouble import Refused
 from trainer.job.words import say
@@ -30,6 +31,8 @@ _NEVER_READ = (
     "numpy.ndarray",
     "numpy.dtype",
 )
+_PICKLES_OF_OLD = 5
+"""A mark, the version, the machine, what was saved, and the names of its storages."""
 
 
 class _Nothing:
@@ -69,13 +72,13 @@ def _load(path: pathlib.Path) -> Any:
     try:
         with open_file(path) as stream:
             as_archive = stream.read(4) == b"PK\x03\x04"
-            unfolds = as_archive and _unfolds(stream)
+            trap = (_trap_in_archive if as_archive else _trap)(stream)
     except FileNotFoundError:
         raise Refused("file_missing", path=path) from None
     except OSError as error:
         raise Refused("file_unreadable", path=path, reason=error.strerror) from error
-    if unfolds:
-        raise Refused("pickle_broken", path=path, reason=say("pickle_unfolds"))
+    if trap:
+        raise Refused("pickle_broken", path=path, reason=say(trap))
     known = [(_Nothing, name) for name in _NEVER_READ]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(known):
@@ -85,15 +88,30 @@ def _load(path: pathlib.Path) -> Any:
         raise _refused(path, error) from error
 
 
-def _unfolds(stream: BinaryIO) -> bool:
-    """Whether the archive claims to hold more than it is long: weights are never packed, so it is a trap."""
+def _trap(stream: BinaryIO) -> str:
+    """The key of why no file of the old kind, which begins with a few pickles, may be opened; "" where it may."""
+    stream.seek(0)
+    return "pickle_swells" if swells(stream.read(MOST_BYTES + 1), _PICKLES_OF_OLD) else ""
+
+
+def _trap_in_archive(stream: BinaryIO) -> str:
+    """The key of why an archive may not be opened, "" where it may: as weights are never packed, it claims no more."""
     size = stream.seek(0, os.SEEK_END)
     try:
         with zipfile.ZipFile(stream) as archive:
             held = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
-        return False  # torch says why it cannot be read
-    return sum(one.file_size for one in held) > size or any(one.compress_type for one in held)
+            if sum(one.file_size for one in held) > size or any(one.compress_type for one in held):
+                return "pickle_unfolds"
+            # torch does not care for capitals.
+            pickles = [one for one in held if one.filename.lower().endswith("data.pkl")]
+            return "pickle_swells" if any(swells(_beginning(archive, one), 1) for one in pickles) else ""
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, RuntimeError):
+        return ""  # torch says why it cannot be read
+
+
+def _beginning(archive: zipfile.ZipFile, held: zipfile.ZipInfo) -> bytes:
+    with archive.open(held) as stream:
+        return stream.read(MOST_BYTES + 1)
 
 
 def _refused(path: pathlib.Path, error: Exception) -> Refused:

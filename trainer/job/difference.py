@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer.job.fields import specs
+from trainer.job.words import shown
 
 _LONGEST = 60
 
@@ -23,4 +24,4 @@ def _difference(title: str, before: Any, now: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(shown(value))

@@ -7,7 +7,8 @@ import json
 import os
 import pathlib
 import time
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal
 
 import pydantic
 
@@ -248,40 +249,50 @@ class EventLog:
         self._written = time.monotonic()
 
     def _mend_torn_line(self) -> None:
-        # A kill can leave half a line; without a line end the next event would be lost with it.
-        if self._path.is_file() and self._path.stat().st_size and not self._path.read_bytes().endswith(b"\n"):
-            with self._path.open("ab") as stream:
+        # A kill can leave half a line, a power cut zeros; without a line end the next event would be lost with it.
+        if not self._path.is_file() or not self._path.stat().st_size:
+            return
+        with self._path.open("r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
                 stream.write(b"\n")
 
 
 def read(path: pathlib.Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     """The events from byte `offset` on as dicts, and the offset to go on from. A missing file has none.
 
-    Lines that are no JSON object are left out: they are what a kill in the middle of a write leaves.
+    Lines that are no JSON object are left out: they are what a kill in the middle of a write leaves. Raises OSError.
     """
+    found = []
     try:
         with open_file(path) as stream:
             stream.seek(offset)
-            block = stream.read()
+            for line in _lines(stream):
+                if not line.endswith(b"\n") and len(line) <= LONGEST_LINE_BYTES:  # its end may still be written
+                    break
+                offset += len(line)
+                if event := _event(line):
+                    found.append(event)
     except FileNotFoundError:
         return [], offset
-    whole = block.rfind(b"\n") + 1
-    return [event for line in block[:whole].splitlines() if (event := _event(line))], offset + whole
+    return found, offset
 
 
 def first(path: pathlib.Path, kind: str) -> dict[str, Any] | None:
     """The first event of a kind, and nothing behind it is read; None where there is none yet. Raises OSError."""
     with open_file(path) as stream:
-        for line in iter(lambda: stream.readline(LONGEST_LINE_BYTES + 1), b""):
-            event = _event(line) if line.endswith(b"\n") else None
-            if event and event["kind"] == kind:
-                return event
-    return None
+        return next((event for line in _lines(stream) if (event := _event(line)) and event["kind"] == kind), None)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines from here on; one that is longer than any event comes in parts, and a torn one as it is."""
+    return iter(lambda: stream.readline(LONGEST_LINE_BYTES + 1), b"")
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
+    """What a whole line says; None for any other line, and for what is no event."""
     try:
-        event = json.loads(line) if len(line) <= LONGEST_LINE_BYTES else None
+        event = json.loads(line) if line.endswith(b"\n") and len(line) <= LONGEST_LINE_BYTES else None
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and "kind" in event else None

@@ -36,6 +36,28 @@ def test_a_claimed_size_takes_no_memory(tmp_path: pathlib.Path) -> None:
     assert peak_bytes < 2**20
 
 
+@pytest.mark.parametrize("unit", [b"[],", b'{"":0},', b"1000,", b'"ab",'])
+def test_a_header_of_no_tensors_takes_little_more_memory_than_a_file(tmp_path: pathlib.Path, unit: bytes) -> None:
+    for size in (15 * 2**20, 100 * 10**6):
+        path = bad.write(tmp_path, bad.with_header(b'{"a":[' + unit * (size // len(unit)) + b"0]}"))
+        tracemalloc.start()
+        with pytest.raises(Refused):
+            open_container(path)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak_bytes < 256 * 2**20
+
+
+def test_a_header_of_thousands_of_tensors_and_megabytes_of_captions_is_read(tmp_path: pathlib.Path) -> None:
+    names = [f"model.diffusion_model.output_blocks.{number}.transformer_blocks.weight" for number in range(20_000)]
+    tags = json.dumps({"1_cat": {f"a cat [on {{a}} mat], {number}": number for number in range(60_000)}})
+    header = {name: {"dtype": "F16", "shape": [0, 4, 1, 1], "data_offsets": [0, 0]} for name in names}
+    text = {"__metadata__": {"ss_tag_frequency": tags}, **header}
+    container = open_container(bad.write(tmp_path, bad.with_header(text)))
+    assert len(container.tensors) == 20_000
+    assert container.metadata["ss_tag_frequency"] == tags
+
+
 @pytest.mark.parametrize("length", [0x80, 0x280, 0x480])
 def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: pathlib.Path, length: int) -> None:
     header = json.dumps(bad.entry([0, 16])).encode()

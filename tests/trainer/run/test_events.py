@@ -53,6 +53,21 @@ def test_a_torn_line_is_left_and_does_not_swallow_the_next_event(tmp_path: pathl
     assert [event["text"] for event in events.read(path)[0]] == ["whole", "next"]
 
 
+@pytest.mark.parametrize("zeros", [1, 4096, 3 * events.LONGEST_LINE_BYTES])
+def test_after_the_zeros_of_a_power_cut_events_go_on(tmp_path: pathlib.Path, zeros: int) -> None:
+    path = tmp_path / "events.jsonl"
+    events.EventLog(path).write(events.Warned(text="whole"))
+    with path.open("ab") as stream:
+        stream.write(b'{"kind": "step", "lo' + bytes(zeros))
+    found, offset = events.read(path)
+    events.EventLog(path).write(events.Warned(text="next"))
+    assert [event["text"] for event in found + events.read(path, offset)[0]] == ["whole", "next"]
+    assert [event["text"] for event in events.read(path)[0]] == ["whole", "next"]
+    size = path.stat().st_size
+    events.EventLog(path)
+    assert path.stat().st_size == size
+
+
 def test_what_is_nested_too_deep_or_too_long_is_left_out(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "events.jsonl"
     log = events.EventLog(path)

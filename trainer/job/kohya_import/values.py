@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+from trainer.job import words
 from trainer.job.words import say
 
 HIDDEN = "(hidden)"
@@ -138,4 +139,5 @@ def shown(value: Any) -> str:
             found = json.dumps(value, ensure_ascii=False, default=str)
         except (ValueError, RecursionError):
             found = "…"
+    found = str(words.shown(found))
     return found if len(found) <= _SHOWN_CHARS else found[: _SHOWN_CHARS - 1] + "…"

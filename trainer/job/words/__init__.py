@@ -10,7 +10,8 @@ from collections.abc import Mapping
 LONGEST_VALUE = 1000
 """So many characters of a name, a path or a text that somebody has typed say enough in a sentence."""
 _LONG_NUMBER = 10**40
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Also what begins a new line or turns round the way in which all that follows is written (Unicode, annex 9)."""
 
 
 @functools.cache
@@ -39,6 +40,6 @@ def shown(value: object) -> object:
         return "…"
     if not isinstance(value, str | pathlib.PurePath | Exception):
         return value
-    # A terminal would obey a control character, and on Linux a file's name may be any bytes.
+    # A terminal or a page would obey a control character, and on Linux a file's name may be any bytes.
     text = _CONTROLS.sub("\ufffd", str(value)).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
