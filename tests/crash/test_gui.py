@@ -105,7 +105,9 @@ class Desk:
         assert {presets.get("Replaced", "")} <= {text.strip() for text in self._texts["replace"]} | {""}
         for what, value in noted:
             if what.startswith("caption"):
-                assert value in self._texts[what] | {value if not self._texts[what] else ""}, what
+                # What was there before the first change is what the first look has shown.
+                self._texts[what] = self._texts[what] or {value}
+                assert value in self._texts[what], what
         assert not [value for what, value in noted if what == "problem" and "caption" in value]
 
     def _tidy_up(self) -> None:

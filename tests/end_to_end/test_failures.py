@@ -24,7 +24,7 @@ from trainer.job.words import say as trainer_says
 from trainer.run import events
 from trainer.run.folder import RunFolder, list_runs, request
 
-EPOCHS = 3
+EPOCHS = 8  # so many that the trainer is still at it when it is killed
 STEPS_PER_EPOCH = 6
 
 

@@ -137,7 +137,7 @@ def test_functions_of_islands(trials: Trials, home: pathlib.Path, monkeypatch: p
 
     picture, resize = str(home / "outputs" / "a" / "samples" / "a.png"), {"file": "a", "rank": "8", "out": "b"}
     whole = (
-        *({"path": picture, "key": thumbs.sign(picture), "text": "a cat"}, {"folder": str(home), "run": "a"}),
+        *({"path": picture, "key": thumbs.key_of(picture), "text": "a cat"}, {"folder": str(home), "run": "a"}),
         *({"tool": "resize", "known": "a", "values": resize}, {"tool": "try", "values": {"file": "a", "weights": "1"}}),
     )
     odd: list[Any] = [None, [], [1], "a", 1, True, {}, *whole]

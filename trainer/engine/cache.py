@@ -95,6 +95,7 @@ def _encode(encoder: Encoder, item: Item, settings: Dataset, folder: pathlib.Pat
         if is_usable(kept := load_file(path)):
             return kept
     made = make()
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda stream: stream.write(save(dict(made))))
     return made
 
