@@ -371,7 +371,8 @@ def summary(form: Form, messages: Iterable[Message]) -> str:
         tab = form.tabs.get(message.path)
         place = f"<small>{html.escape(say(f'tabs.{tab}'))}</small>" if tab else ""
         lines.append(f'<button type="button" data-go="{html.escape(message.path)}">{place}{_plain(message)}</button>')
-    return notice("error", lines, say("bar.faults_one") if len(found) == 1 else say("bar.faults", count=len(found)))
+    head = say("page.faults_one" if len(found) == 1 else "page.faults_many", count=len(found))
+    return notice("error", lines, head)
 
 
 def notice(kind: str, lines: Iterable[str], head: str = "") -> str:

@@ -15,6 +15,9 @@ window.atelier = (() => {
   let before = null;
 
   const same = (one, other) => String(one ?? "") === String(other ?? "");
+  const isNumber = value => value !== null && value !== undefined && value !== "" && !Number.isNaN(Number(value));
+  const equal = (path, one, other) => same(one, other) ||
+    (facts.numbers.includes(path) && isNumber(one) && isNumber(other) && Number(one) === Number(other));
   const byPath = values => Object.fromEntries(facts.paths.map((path, i) => [path, values[i]]));
   const idOf = path => "f-" + path.replace(".", "-");
   const pathOf = id => id.slice(2).replace("-", ".");
@@ -67,7 +70,7 @@ window.atelier = (() => {
   function changed() { if (base) press("edited"); }
 
   function show(now, keep) {
-    const different = facts.paths.filter(path => !same(now[path], base[path]));
+    const different = facts.paths.filter(path => !equal(path, now[path], base[path]));
     const touched = facts.paths.filter(path => !same(now[path], last[path]) || !(path in last));
     last = now;
     typing = false;
@@ -77,6 +80,7 @@ window.atelier = (() => {
       '{content:"";display:inline-block;width:6px;height:6px;border-radius:3px;margin:0 7px 2px 0;vertical-align:middle;background:var(--accent)}' : "");
     mark(different);
     applyCapabilities(now);
+    mended(touched);
     follow(touched);
   }
 
@@ -94,6 +98,17 @@ window.atelier = (() => {
     const words = facts.words[different.length === 1 ? "changes_one" : "changes_many"];
     element.textContent = different.length ? fill(words, {count: different.length}) : "";
     element.title = different.map(path => facts.titles[path]).join(", ");
+  }
+
+  /* A fault that was told is told no longer once its setting has been changed: Start looks again. */
+  function mended(touched) {
+    const lines = [...document.querySelectorAll("#notice .error li:has([data-go])")];
+    const left = lines.filter(line => !touched.includes(line.querySelector("[data-go]").dataset.go));
+    if (left.length === lines.length) return;
+    const notice = lines[0].closest(".notice");
+    if (!left.length) return notice.remove();
+    lines.filter(line => !left.includes(line)).forEach(line => line.remove());
+    notice.querySelector("strong").textContent = fill(facts.words[left.length === 1 ? "faults_one" : "faults_many"], {count: left.length});
   }
 
   function applyCapabilities(now) {

@@ -169,6 +169,7 @@ class Form:
             {
                 "paths": list(self.widgets),
                 "tabs": self.tabs,
+                "numbers": [path for path in self.widgets if specs[path].kind in ("whole", "number")],
                 "find": {p: f"{s.title} {s.help} {p}".lower() for p, s in specs.items() if p in self.widgets},
                 "watchers": {watcher.elem_id(number): watcher.paths for number, watcher in enumerate(self.watchers)},
             }

@@ -146,6 +146,12 @@ def _counted(sign: str, number: int, key: str, **values: object) -> tuple[str, i
     return sign, number, say(f"{key}_one" if number == 1 else key, **values)
 
 
+def length(number: int, key: str) -> str:
+    """So many epochs or steps, in words."""
+    _, count, words = _counted("", number, key)
+    return f"{count:,} {words}"
+
+
 def _one_by_one(job: Job) -> bool:
     return job.training.batch_size == 1 or job.training.gradient_accumulation > 1
 

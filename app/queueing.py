@@ -8,7 +8,7 @@ from typing import Any
 import fastapi
 from fastapi.responses import Response
 
-from app import jobs, live, run_list
+from app import jobs, live, plans, run_list
 from app.words import say
 from trainer.job.trouble import Refused
 from trainer.run import queue, worker
@@ -47,7 +47,15 @@ def _row(entry: Entry) -> dict[str, Any]:
         "advice": entry.advice,
         "run": run_list.key_of(run) if entry.run and os.path.isdir(entry.run) else None,
         "step": entry.step,
+        "facts": _facts(entry),
     }
+
+
+def _facts(entry: Entry) -> str:
+    """What tells it from others of its name, and the id by which the command line knows it."""
+    asked = entry.job.training
+    length = plans.length(asked.steps, "plan.steps") if asked.steps else plans.length(asked.epochs, "plan.epochs")
+    return say("queue.facts", folder=pathlib.PurePath(entry.job.dataset.folder).name, length=length, id=entry.id)
 
 
 # ---- what the island may ask for: each gives a sentence when it cannot be done, else "" ----

@@ -144,7 +144,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         "steps": steps,
         "epoch": _epoch(started, step),
         "epochs": _whole(started.get("epochs")),
-        "loss": _number(_last(events, "step").get("loss")),
+        "loss": _number(_last(_of_last_trainer(events), "step").get("loss")),
         "draws": bool(started.get("prompts")),
         "duration_s": _duration_s(events),
         "seen_at": _number(last.get("time")),
@@ -397,6 +397,12 @@ def _reached(events: Sequence[Event]) -> int:
         if event["kind"] == "started":
             return _whole(event.get("first_step"))
     return 0
+
+
+def _of_last_trainer(events: Sequence[Event]) -> Sequence[Event]:
+    """What the last trainer has told since it began to train: what one before it has learned after may be lost."""
+    began = max((at for at, event in enumerate(events) if event["kind"] == "started"), default=0)
+    return events[began:]
 
 
 def _epoch(started: Event, step: int) -> int:

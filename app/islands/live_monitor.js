@@ -42,6 +42,7 @@ Promise.all([part("page"), part("run_list"), part("run_view")]).then(([page, { R
     const current = runs.find((run) => run.key === chosen);
     const active = runs.find((run) => page.underWay(run.state));
     monitor.classList.toggle("nothing", !runs.length);
+    monitor.querySelector(".empty").hidden = runs.length > 0;
     // First, so that its run is on its way while hundreds of others are listed.
     if (!current && runs.length) choose((active ?? runs[0]).key);
     const fresh = list.show(runs);

@@ -47,7 +47,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({ ask, copied, count,
     const parts = [say(`state_${run.state}`)];
     if (run.steps && run.state !== "finished") parts.push(say("step_of", { step: count(run.step), steps: count(run.steps) }));
     if (run.left_s !== null) parts.push(say("left", { time: span(say, run.left_s) }));
-    if (others > 0) parts.push(say("others", { count: others }));
+    if (others > 0) parts.push(say(others === 1 ? "others_one" : "others", { count: others }));
     return parts.join(" · ");
   }
 

@@ -43,7 +43,7 @@ part("page").then((page) => {
     write(name, entry.name);
     name.title = entry.name;
     name.disabled = !entry.run;
-    write(about, told(entry));
+    write(about, `${told(entry)} · ${entry.facts}`);
     const ended = ["failed", "stopped"].includes(entry.state);
     buttons.again.hidden = !ended;
     for (const what of ["edit", "remove"]) buttons[what].hidden = entry.state === "running";
@@ -87,13 +87,19 @@ part("page").then((page) => {
   function makeSure(button) {
     button.dataset.sure = "1";
     button.textContent = say("sure");
-    button.setAttribute("aria-label", say("sure"));
+    button.setAttribute("aria-label", `${say("sure")} ${button.title}`);
     const asked = new AbortController();
-    const calm = (event) => {
-      if (event.type === "pointerdown" && event.composedPath().includes(button)) return;
-      asked.abort();
+    const undo = () => {
       delete button.dataset.sure;
       button.textContent = "×";
+    };
+    const calm = (event) => {
+      const pressed = event.type === "pointerdown";
+      if (pressed && event.composedPath().includes(button)) return;
+      asked.abort();
+      if (!pressed) return undo();
+      // Only once it is let go, and has clicked: the row must not move away under the pointer.
+      for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(undo, 50), { once: true });
     };
     document.addEventListener("pointerdown", calm, asked);
     button.addEventListener("blur", calm, asked);

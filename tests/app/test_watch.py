@@ -136,6 +136,17 @@ def test_the_time_left_ignores_a_pause_and_counts_what_lies_between_epochs(run: 
         assert watch.overview(run)["left_s"] == pytest.approx(20 * 1.0 + 2 * 21, abs=1)
 
 
+def test_a_loss_that_is_lost_with_its_steps_is_not_shown_of_the_trainer_that_begins_anew(run: RunFolder) -> None:
+    log = events.EventLog(run.events)
+    for event in (started(), step(1, 101.0, loss=0.5), started(first_step=0, at=200.0)):
+        log.write(event)
+    log.flush()
+    assert (watch.overview(run)["step"], watch.overview(run)["loss"]) == (0, None)
+    log.write(step(1, 201.0, loss=0.25))
+    log.flush()
+    assert watch.overview(run)["loss"] == 0.25
+
+
 def test_the_time_left_ignores_the_gap_before_a_resume(run: RunFolder) -> None:
     old = [step(number, 100.0 + number) for number in range(1, 11)]
     new = [step(number, 90_000.0 + 2 * number) for number in range(6, 21)]

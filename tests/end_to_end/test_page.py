@@ -76,6 +76,18 @@ def test_a_missing_pictures_folder_stops_the_start_with_its_sentence(ui: Page, o
     ui.click("#start")
     expect(ui.locator("#f-dataset-folder div.validation-error")).to_contain_text("nowhere")
     assert sorted(outputs.glob("*")) == before
+    expect(ui.locator("#notice .error")).to_contain_text("nowhere")
+    ui.fill("#f-dataset-folder input", "starter")
+    expect(ui.locator("#notice .error")).to_have_count(0)
+
+
+def test_a_number_in_another_spelling_is_no_change(ui: Page) -> None:
+    open_tab(ui, "training")
+    before = ui.input_value("#f-training-learning_rate input")
+    for typed, said in (("0.5", "1 change"), (f"{float(before):.6f}", "")):
+        ui.fill("#f-training-learning_rate input", typed)
+        ui.locator("#f-training-learning_rate input").blur()
+        expect(ui.locator("#changes .count")).to_have_text(said)
 
 
 def test_settings_of_another_adapter_are_hidden_until_it_is_chosen(ui: Page) -> None:

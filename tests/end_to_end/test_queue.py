@@ -68,7 +68,8 @@ def test_a_failed_training_says_why_and_does_not_block_the_next(
     bad.rename(tmp_path / "vanished")
     add(ui, "q-third", good)
     ui.click('#notice [data-tab="run"]')
-    expect(row(ui, "q-third").locator("small")).to_have_text(say(f"{WORDS}.waiting"))
+    facts = f"{good.name} · 1 step · {queue.find('q-third').id}"
+    expect(row(ui, "q-third").locator("small")).to_have_text(f"{say(f'{WORDS}.waiting')} · {facts}")
     ui.click(".queue .hold")
     expect(row(ui, "q-second")).to_have_class("failed")
     expect(row(ui, "q-second").locator("small")).to_contain_text(str(bad))
@@ -121,6 +122,14 @@ def test_what_waits_is_reordered_copied_changed_and_taken_out(ui: Page, base_url
     ui.click(".queue .about")
     expect(row(ui, "three").locator(".remove")).to_have_text("×")
     row(ui, "three").locator(".remove").click()
+    # What is pressed next must not move away before it is let go.
+    row(ui, "three").locator(".duplicate").hover()
+    ui.mouse.down()
+    expect(row(ui, "three").locator(".remove")).to_have_text(say(f"{WORDS}.sure"))
+    ui.mouse.move(0, 0)
+    ui.mouse.up()
+    expect(row(ui, "three").locator(".remove")).to_have_text("×")
+    row(ui, "three").locator(".remove").click()
     row(ui, "three").locator(".remove").click()
     names(ui, "two", "one", "one")
     reopen(ui, base_url)
@@ -143,4 +152,5 @@ def test_no_text_of_an_entry_becomes_more_than_text_and_a_damaged_one_is_told_of
     assert ui.evaluate("getComputedStyle(document.querySelector('.gradio-container b')).unicodeBidi") == "isolate"
     assert ui.evaluate("window.broken") is None
     row(ui, HOSTILE).locator(".again").click()
-    expect(row(ui, HOSTILE).locator("small")).to_have_text(say(f"{WORDS}.waiting"))
+    facts = f"starter · {entry.job.training.epochs} epochs · {entry.id}"
+    expect(row(ui, HOSTILE).locator("small")).to_have_text(f"{say(f'{WORDS}.waiting')} · {facts}")
