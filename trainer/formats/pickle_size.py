@@ -10,6 +10,7 @@ import io
 import pickletools
 import re
 import types
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -41,8 +42,10 @@ def swells(content: bytes, pickles: int) -> bool:
     """
     stream = io.BytesIO(content[:MOST_BYTES])
     try:
-        for _ in range(pickles):
-            _Walk().through(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of texts in the old spelling with odd backslashes
+            for _ in range(pickles):
+                _Walk().through(stream)
     except _Swells:
         return True
     except (ValueError, LookupError):

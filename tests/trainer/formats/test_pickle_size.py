@@ -120,3 +120,7 @@ def test_weights_in_eight_bits_are_read(tmp_path: pathlib.Path) -> None:
 def test_what_is_no_pickle_that_torch_reads_is_left_to_torch() -> None:
     for content in (b"", b"\x80", b"\x80\x02h\x00.", b"\x80\x02tR.", b"cos\nsystem\nR.", b"\x80\x04\x95" + bytes(8)):
         assert not pickle_size.swells(content, 1)
+
+
+def test_nothing_is_printed_of_a_text_with_an_odd_backslash() -> None:
+    assert not pickle_size.swells(b"S'\\c'\n.", 1)  # warnings are errors here
