@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +11,14 @@ from app import thumbs
 from app.words import say
 from trainer.dataset.caption_files import EXTENSIONS, MAX_BYTES, caption_files, lines_of
 from trainer.dataset.folders import natural, stem
-from trainer.job.dataset_section import is_caption_ending
+from trainer.job.dataset_section import ENDING
 from trainer.run.folder import forget_abandoned, write_text
+
+# A list of what is allowed: nobody knows all endings of programs, settings and keys. Words instead of whole endings,
+# since every captioner has its own (.wd14_cap, .joycaption, .txt2). none is how Kohya's users have no captions read.
+_CAPTION_WORD = re.compile(
+    r"caption|prompt|booru|(?<![a-z])(txt|text|caps?|tags?|wd|blip|none)(?![a-z])", re.ASCII | re.IGNORECASE
+)
 
 
 def save_caption(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def whole_caption(given: Mapping[str, Any]) -> str:
 
 def _may(path: pathlib.Path, ending: str, key: object) -> bool:
     """Whether a page may have the caption with this ending of this picture."""
-    if ending and not is_caption_ending(ending):
+    if ending and not names_captions(ending):
         return False
     return thumbs.is_shown(str(path), str(key), ending) and path.is_file()
 
@@ -74,7 +81,14 @@ def _is_beside(caption: pathlib.Path, picture: pathlib.Path) -> bool:
     """Whether `caption`, links followed, is a file of captions in the folder of the picture, or where that leads."""
     real = pathlib.Path(os.path.realpath(caption))
     folders = (os.path.realpath(picture.parent), os.path.dirname(os.path.realpath(picture)))
-    return str(real.parent) in folders and is_caption_ending(real.suffix)
+    # In stores of content, as of the hub, files have no endings at all.
+    named = names_captions(real.suffix) if real.suffix else not real.name.startswith(".")
+    return str(real.parent) in folders and named
+
+
+def names_captions(ending: str) -> bool:
+    """Whether a page may read and write files that end so: the last part says that they hold captions."""
+    return bool(ENDING.fullmatch(ending) and _CAPTION_WORD.search(ending.rpartition(".")[2]))
 
 
 def caption_path(picture: pathlib.Path, ending: str = "") -> pathlib.Path:

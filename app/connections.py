@@ -1,4 +1,5 @@
-"""Connections to the page: one on which no whole request comes in time is closed, so that nobody can take them all."""
+"""Connections to the page: one on which no whole head of a request comes in time is closed, so that nobody keeps
+them all for nothing."""
 
 import asyncio
 

@@ -22,7 +22,7 @@ from app.cookies import cookie, named
 from app.words import say
 
 ENTRANCE, EXIT = "/enter", "/leave"
-LEFT = "left"
+LEFT, LED = "left", "led"
 FREE_TRIES = 3
 LONGEST_WAIT_S = 300.0
 LONGEST_PAUSE_S = 5.0
@@ -119,7 +119,7 @@ class Door:
         if request.method == "GET" and "token" in request.query_params:
             # A page from elsewhere must neither bring somebody in nor use up the tries of who it leads here.
             if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-                return RedirectResponse(ENTRANCE, 303)
+                return RedirectResponse(f"{ENTRANCE}?{LED}", 303)
             return await self._try(request, request.query_params["token"])
         if request.url.path == EXIT and request.method == "POST":
             return self._let_out(request)
@@ -130,8 +130,8 @@ class Door:
         if request.method == "POST":
             return await self._try(request, await _typed(request))
         inside = self._is_session(request.headers)
-        about = "door.inside" if inside else "door.left" if LEFT in request.query_params else "door.about"
-        return _page(about=about, inside=inside)
+        told = [word for name, word in ((LEFT, "door.left"), (LED, "door.led")) if name in request.query_params]
+        return _page(about="door.inside" if inside else [*told, "door.about"][0], inside=inside)
 
     def _let_out(self, request: Request) -> Response:
         """Forgets who asks, so that a copy of the cookie is worth nothing either."""

@@ -24,7 +24,11 @@ def start(job: Job) -> RunFolder:
     run = folder.create(outputs, job.output.name)
     # Before it is a run, for one in a folder that is not remembered would be lost if this program were killed now; and
     # once there is a folder for it, since what is remembered may be looked into.
-    places.remember_output_folder(outputs)
+    try:
+        places.remember_output_folder(outputs)
+    except OSError:
+        folder.unmake(run)
+        raise
     folder.write_job(run, with_whole_paths(job, outputs), {})
     _begin(run)
     return run
@@ -65,11 +69,16 @@ def resume(run: RunFolder) -> None:
         raise folder.Busy(run.name)
     folder.forget_requests(run)
     # Before its trainer says anything: its entry in the queue, if it has one, is told of how it ends this time.
-    queued = False
+    entry = None
     with contextlib.suppress(OSError, Refused):
-        queued = queue.resumed(run)
-    _begin(run)
-    if queued:
+        entry = queue.resumed(run)
+    try:
+        _begin(run)
+    except OSError:
+        if entry:
+            queue.put_back(entry)
+        raise
+    if entry:
         with contextlib.suppress(OSError):
             work()
 

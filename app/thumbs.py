@@ -13,7 +13,7 @@ import fastapi
 from PIL import Image
 
 from trainer.dataset.buckets import Size
-from trainer.dataset.pictures import opened, upright
+from trainer.dataset.pictures import eight_bits, opened, upright
 
 router = fastapi.APIRouter()
 
@@ -92,11 +92,13 @@ def fitted(picture: Image.Image, most: Size, gap: float) -> Image.Image:
     """
     picture.draft("RGB", (int(most[0] * gap), int(most[1] * gap)))
     picture.load()
+    if picture.mode.startswith("I;16"):
+        picture = picture.convert("I")  # 16 bits alone Pillow neither averages nor scales
     factor = int(max(picture.width / most[0], picture.height / most[1]) / gap)
     if factor > 1 and picture.mode in ("RGBA", "LA"):
         picture = _averaged(picture, factor)
     picture.thumbnail(most, Image.Resampling.LANCZOS, reducing_gap=gap)
-    return picture
+    return eight_bits(picture)
 
 
 def _averaged(picture: Image.Image, factor: int) -> Image.Image:

@@ -144,7 +144,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         "steps": steps,
         "epoch": _epoch(started, step),
         "epochs": _whole(started.get("epochs")),
-        "loss": _number(_last(_of_last_trainer(events), "step").get("loss")),
+        "loss": _number(_last(_not_lost(events), "step").get("loss")),
         "draws": bool(started.get("prompts")),
         "duration_s": _duration_s(events),
         "seen_at": _number(last.get("time")),
@@ -399,10 +399,12 @@ def _reached(events: Sequence[Event]) -> int:
     return 0
 
 
-def _of_last_trainer(events: Sequence[Event]) -> Sequence[Event]:
-    """What the last trainer has told since it began to train: what one before it has learned after may be lost."""
+def _not_lost(events: Sequence[Event]) -> Sequence[Event]:
+    """The steps that count: of those before the last trainer began, the ones up to where it went on."""
     began = max((at for at, event in enumerate(events) if event["kind"] == "started"), default=0)
-    return events[began:]
+    first = _whole(events[began].get("first_step")) if events else 0
+    steps = [event for event in events[:began] if event["kind"] == "step" and _whole(event.get("step")) <= first]
+    return [*steps, *events[began:]]
 
 
 def _epoch(started: Event, step: int) -> int:

@@ -160,9 +160,9 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     write(find(".facts"), say("facts", {width: picture.w, height: picture.h, number: open + 1, all: view.count}));
     find("textarea").value = picture.caption;
     find("textarea").readOnly = Boolean(picture.cut);
-    if (picture.cut) whole(picture);
     find(".save").disabled = true;
     state(picture.own ? "" : say("borrowed"));
+    if (picture.cut) whole(picture);
     if (!dialog.open) dialog.showModal();
   }
 
@@ -176,7 +176,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   /** A long caption comes whole only to who opens its picture. */
   async function whole(picture) {
     const text = await server.whole_caption(asked(picture));
-    if (!text) return;
+    if (!text) return view.pictures[open] === picture && state(say("unread"), false);
     Object.assign(picture, {caption: text, cut: false});
     if (view.pictures[open] !== picture) return;
     find("textarea").value = text;

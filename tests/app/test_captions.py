@@ -98,6 +98,23 @@ def test_a_picture_and_its_caption_that_are_links_into_one_folder_are_a_caption(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
+def test_captions_in_a_store_of_content_without_endings_are_captions(tmp_path: pathlib.Path) -> None:
+    for folder in ("data", "blobs"):
+        (tmp_path / folder).mkdir()
+    for name, content in (("a.png", "1f0c"), ("a.txt", "77ab")):
+        (tmp_path / "blobs" / content).write_text("a cat", encoding="utf-8")
+        (tmp_path / "data" / name).symlink_to(tmp_path / "blobs" / content)
+    assert captions.whole_caption(given(tmp_path / "data" / "a.png", "")) == "a cat"
+
+
+@pytest.mark.parametrize("ending", [".cap", ".joycaption", ".wd14_cap", ".en.txt", ".txt2"])
+def test_endings_that_captioners_use_can_be_written(tmp_path: pathlib.Path, ending: str) -> None:
+    (tmp_path / "a.png").touch()
+    assert captions.save_caption(given(tmp_path / "a.png", "a cat", ending))["ok"]
+    assert (tmp_path / f"a{ending}").read_text(encoding="utf-8") == "a cat\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
 def test_a_folder_that_a_link_has_replaced_is_not_the_one_that_was_shown(tmp_path: pathlib.Path) -> None:
     for folder in ("data", "elsewhere"):
         (tmp_path / folder).mkdir()

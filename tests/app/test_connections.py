@@ -1,4 +1,4 @@
-"""A connection on which no whole request comes in time is closed; all others go on as before."""
+"""A connection on which no whole head of a request comes in time is closed; all others go on as before."""
 
 import asyncio
 import contextlib

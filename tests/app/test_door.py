@@ -85,7 +85,8 @@ def test_a_link_on_a_page_from_elsewhere_neither_lets_in_nor_uses_up_a_try(clien
     led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     for token in (PASSWORD, *["wrong"] * 9):
         answer = client.get("/", params={"token": token}, headers=led)
-        assert (answer.status_code, answer.headers["location"]) == (303, door.ENTRANCE)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{door.ENTRANCE}?{door.LED}")
+    assert say("door.led") in client.get(answer.headers["location"]).text
     assert client.get("/").status_code == 401
     assert enter(client, PASSWORD).status_code == 303
 

@@ -87,6 +87,23 @@ def test_the_queue_knows_that_a_run_goes_on_before_its_trainer_can_say_anything(
     assert (found.state, found.from_byte, found.device) == ("running", 0, "")
 
 
+def test_a_run_that_cannot_be_let_go_on_is_none_that_the_queue_begins_later(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = folder.create(tmp_path / "outputs", "cat")
+    with queue.changing():
+        before = queue.write(queue.Entry(id="abcdef", job=parse({}), state="stopped", run=str(run.path)))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(jobs, "begin_trainer", full)
+    with pytest.raises(OSError, match="allocate"):
+        jobs.resume(run)
+    assert queue.entries() == [before]
+    assert not queue.has_work()
+
+
 def test_a_folder_is_remembered_only_once_there_is_a_run_in_it(begun: list[str], tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):

@@ -7,6 +7,7 @@ import sys
 
 import fastapi
 import httpx2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, ImageChops, ImageOps, ImageStat, UnidentifiedImageError
@@ -130,3 +131,12 @@ def test_no_program_is_started_for_a_picture(tmp_path: pathlib.Path) -> None:
     script.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     with pytest.raises(UnidentifiedImageError):
         thumbs.scaled(script, 256)
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_a_grey_picture_of_16_bits_is_shown(tmp_path: pathlib.Path, ending: str) -> None:
+    path = tmp_path / f"deep.{ending}"
+    Image.fromarray(np.full((900, 1200), 40_000, dtype=np.uint16)).save(path)
+    content, _ = thumbs.scaled(path, thumbs.SIZES_PX[0])
+    with Image.open(io.BytesIO(content)) as shown:
+        assert abs(shown.convert("L").getpixel((5, 5)) - 40_000 / 257) < 3

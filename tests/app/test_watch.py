@@ -138,11 +138,13 @@ def test_the_time_left_ignores_a_pause_and_counts_what_lies_between_epochs(run: 
 
 def test_a_loss_that_is_lost_with_its_steps_is_not_shown_of_the_trainer_that_begins_anew(run: RunFolder) -> None:
     log = events.EventLog(run.events)
-    for event in (started(), step(1, 101.0, loss=0.5), started(first_step=0, at=200.0)):
+    for event in (started(), step(1, 101.0, loss=0.5), step(2, 102.0, loss=0.75), started(first_step=1, at=200.0)):
         log.write(event)
     log.flush()
+    assert (watch.overview(run)["step"], watch.overview(run)["loss"]) == (1, 0.5)
+    log.write(started(first_step=0, at=300.0))
     assert (watch.overview(run)["step"], watch.overview(run)["loss"]) == (0, None)
-    log.write(step(1, 201.0, loss=0.25))
+    log.write(step(1, 301.0, loss=0.25))
     log.flush()
     assert watch.overview(run)["loss"] == 0.25
 

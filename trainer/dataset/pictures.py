@@ -25,8 +25,11 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JXL")
 COLOURS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
 )
-MAX_BYTES = 512 * 2**20
-"""What the most pixels take with 16 bits a channel. WebP and AVIF are read whole before their pixels can be counted."""
+MAX_BYTES = 704 * 2**20
+"""What the most pixels take with four channels of 16 bits.
+
+WebP and AVIF are read whole before their pixels can be counted.
+"""
 _ORIENTATION = 0x0112
 _REMEMBERED = 16_384
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
@@ -83,7 +86,7 @@ def open_picture(path: pathlib.Path, background: str = "white") -> Image.Image:
     """
     with _opened(path) as (picture, _):
         picture.load()
-        return upright(_flattened(_eight_bits(picture), COLOURS[background]), picture)
+        return upright(_flattened(eight_bits(picture), COLOURS[background]), picture)
 
 
 def open_alpha(path: pathlib.Path) -> Image.Image:
@@ -180,7 +183,7 @@ def _orientation(picture: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
+def eight_bits(picture: Image.Image) -> Image.Image:
     """`picture` unless it has more than 8 bits a channel: Pillow would clip those instead of scaling them."""
     if not picture.mode.startswith(("I", "F")):
         return picture

@@ -49,7 +49,7 @@ def swells(content: bytes, pickles: int) -> bool:
     except _Swells:
         return True
     except (ValueError, LookupError):
-        return len(content) > MOST_BYTES
+        return stream.tell() >= MOST_BYTES
     return False
 
 

@@ -8,17 +8,7 @@ import pydantic
 from trainer.job.knobs import OneOf, Section, fault, knob
 from trainer.job.words import say
 
-_ENDING = re.compile(r"\.[^/\\:*?\"<>|\x00-\x1f]*[^/\\:*?\"<>|\x00-\x1f. ]")
-# A list of what is allowed: nobody knows all endings of programs, settings and keys. Words instead of whole endings,
-# since every captioner has its own (.wd14_cap, .txt2). none is how Kohya's users have no captions read.
-_CAPTION_WORD = re.compile(
-    r"(?<![a-z])(txt|text|captions?|caps?|tags?|prompts?|wd|blip|booru|none)(?![a-z])", re.ASCII | re.IGNORECASE
-)
-
-
-def is_caption_ending(text: str) -> bool:
-    """Whether files of captions may end so: it can end a file's name, and its last part names captions."""
-    return bool(_ENDING.fullmatch(text) and _CAPTION_WORD.search(text.rpartition(".")[2]))
+ENDING = re.compile(r"\.[^/\\:*?\"<>|\x00-\x1f]*[^/\\:*?\"<>|\x00-\x1f. ]")
 
 
 class Dataset(Section):
@@ -193,7 +183,7 @@ class Dataset(Section):
     @pydantic.field_validator("caption_extension")
     @classmethod
     def _an_ending(cls, value: str) -> str:
-        if value and not is_caption_ending(value):
+        if value and not ENDING.fullmatch(value):
             raise fault("", "invalid", title="Caption files end in", reason=say("bad_ending"))
         return value
 

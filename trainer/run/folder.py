@@ -126,6 +126,13 @@ def create(output_folder: pathlib.Path, name: str) -> RunFolder:
         number += 1
 
 
+def unmake(run: RunFolder) -> None:
+    """Takes away a run folder in which nothing lies yet; with anything in it, it stays."""
+    with contextlib.suppress(OSError):
+        for path in (run.samples, run.weights, run.state, run.requests, run.path):
+            path.rmdir()
+
+
 def write_job(run: RunFolder, job: Job, versions: Mapping[str, str]) -> None:
     """Writes job.json: the resolved job, the versions of everything that matters and when the run was begun.
 
@@ -318,7 +325,9 @@ def _open_to_ask(path: str | os.PathLike[str]) -> int:
     try:
         # NFS grants a lock only to who may write, and says of others nothing that tells it from a free one.
         return os.open(path, os.O_RDWR | without_waiting)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         return os.open(path, os.O_RDONLY | without_waiting)
 
 

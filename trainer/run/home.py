@@ -58,7 +58,8 @@ def remember_output_folder(folder: pathlib.Path) -> None:
 
 def outputs_problem(outputs: pathlib.Path) -> str:
     """Why no run can be put into the folder `outputs`, in a sentence; "" where nothing speaks against it."""
-    if outputs.parent == outputs:
+    # What lies in an output folder may be looked into, and here that is everything; a drive D: may be meant for it.
+    if str(outputs) == "/":
         return say("outputs_root", folder=outputs)
     there = next((path for path in (outputs, *outputs.parents) if os.path.exists(path)), outputs)
     if not os.path.isdir(there):

@@ -254,18 +254,27 @@ def _waiting(entry: Entry) -> Entry:
     return entry.but(state="waiting", reason="", advice="", ended_at=0.0, **anew)
 
 
-def resumed(run: RunFolder) -> bool:
-    """Takes note that somebody has let `run` go on; whether it is one of the queue's. Raises Refused and OSError."""
+def resumed(run: RunFolder) -> Entry | None:
+    """Takes note that somebody has let `run` go on; its entry as it was before, None where the queue has none of it.
+
+    Raises Refused and OSError.
+    """
     if not _ended_in(run):
-        return False
+        return None
     with changing():
         entry = next(iter(_ended_in(run)), None)
         if entry is None:
-            return False
+            return None
         again = _waiting(entry)
         # Who lets it go on chooses no device, and the one of its last turn may be another one.
         write(again.but(state="running", device="", spoke_bytes=again.from_byte))
-        return True
+        return entry
+
+
+def put_back(entry: Entry) -> None:
+    """Undoes what `resumed` has noted, since nothing was begun. Raises Refused and OSError."""
+    with changing():
+        write(entry)
 
 
 def _ended_in(run: RunFolder) -> list[Entry]:

@@ -200,7 +200,7 @@ def _claim(entry: Entry, made: bool) -> Entry:
     except OSError:
         # A disk may complain after it has taken the words, and then the folder is the one that they name.
         if made and any(one.id == entry.id and one.run != entry.run for one in queue.entries()):
-            _unmake(RunFolder(pathlib.Path(entry.run)))
+            folder.unmake(RunFolder(pathlib.Path(entry.run)))
         raise
 
 
@@ -214,12 +214,6 @@ def _begin(entry: Entry, run: RunFolder, device: Device) -> Begun | None:
         folder.write_job(run, entry.job, {})
     before = ending.before(run)
     return Begun(begin_trainer(run, device.environment), before)
-
-
-def _unmake(run: RunFolder) -> None:
-    with contextlib.suppress(OSError):
-        for path in (run.samples, run.weights, run.state, run.requests, run.path):
-            path.rmdir()
 
 
 # ---- which devices are free ----

@@ -195,7 +195,7 @@ def test_a_file_too_large_for_a_picture_is_refused_before_it_is_read(tmp_path: p
     os.truncate(path, MAX_BYTES + 1)
     tracemalloc.start()
     try:
-        assert only(errors(scanned(tmp_path)), f"large.{end}", "more than 512 MiB; save it smaller")
+        assert only(errors(scanned(tmp_path)), f"large.{end}", "more than 704 MiB; save it smaller")
         most_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -124,3 +124,9 @@ def test_what_is_no_pickle_that_torch_reads_is_left_to_torch() -> None:
 
 def test_nothing_is_printed_of_a_text_with_an_odd_backslash() -> None:
     assert not pickle_size.swells(b"S'\\c'\n.", 1)  # warnings are errors here
+
+
+def test_of_a_large_file_that_is_no_pickle_at_all_it_is_not_said() -> None:
+    for content in (bytes(17 * 2**20), b"<html>" * 3 * 2**20):
+        assert not pickle_size.swells(content, 1)
+    assert pickle_size.swells(b"X" + (17 * 2**20).to_bytes(4, "little") + b"x" * 17 * 2**20 + b".", 1)

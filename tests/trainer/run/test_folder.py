@@ -149,6 +149,22 @@ def test_a_lock_is_seen_to_be_held_on_a_drive_that_shows_it_only_to_who_may_writ
     assert not folder.is_alive(run)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no flock")
+def test_a_lock_is_seen_to_be_held_where_nothing_may_be_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, run = os.open, folder.create(tmp_path, "cat")
+
+    def read_only(path: Any, flags: int, *rest: Any) -> int:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return real(path, flags, *rest)
+
+    with folder.held(run):
+        monkeypatch.setattr(os, "open", read_only)
+        assert folder.is_alive(run)
+
+
 def test_who_comes_second_waits_for_the_first_and_then_knows(tmp_path: pathlib.Path) -> None:
     run = folder.create(tmp_path, "cat")
     run.events.touch()
