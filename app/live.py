@@ -5,6 +5,7 @@ nothing that a client sends ever becomes part of a path.
 """
 
 import contextlib
+import functools
 import io
 import json
 import mimetypes
@@ -15,11 +16,11 @@ from typing import Annotated, Any
 
 import fastapi
 from fastapi.responses import FileResponse, PlainTextResponse, Response
+from PIL import Image
 from pydantic_core import to_json
 
 from app import interruption, run_list, watch
-from app.thumbs import DECODERS, fitted
-from trainer.dataset.pictures import opened
+from app.thumbs import decoded, fitted
 from trainer.run.folder import RunFolder
 
 ISLANDS = pathlib.Path(__file__).parent / "islands"
@@ -72,7 +73,7 @@ def sample(key: str, file: str, w: Annotated[int, fastapi.Query(ge=0)] = 0) -> R
 def shrunk(path: pathlib.Path, width: int) -> Response:
     """The picture as WebP, `width` px wide; as it is where that is 0, or it is not wider; 404 for what is none."""
     try:
-        small = DECODERS.submit(_thumbnail, path, width).result() if width else None
+        small = decoded(path, functools.partial(_thumbnail, width)) if width else None
         # Not left to a FileResponse, which fails aloud where the run is removed before it is sent.
         content = path.read_bytes() if small is None else small
     except Exception:  # noqa: BLE001 damaged files make Pillow raise anything from SyntaxError to struct.error
@@ -136,12 +137,11 @@ def _inside(root: pathlib.Path, folder: pathlib.Path, name: str, suffixes: tuple
     return path
 
 
-def _thumbnail(path: pathlib.Path, width: int) -> bytes | None:
+def _thumbnail(width: int, picture: Image.Image) -> bytes | None:
     """The picture as WebP, `width` px wide; None where it is not wider than that."""
-    with opened(path) as (picture, _):
-        if picture.width <= width:
-            return None
-        small = fitted(picture, (width, 4 * width), 2.0).convert("RGB")
+    if picture.width <= width:
+        return None
+    small = fitted(picture, (width, 4 * width), 2.0).convert("RGB")
     stream = io.BytesIO()
     small.save(stream, "WEBP", quality=88, method=0)  # hundreds at once are waited for, and fetched from this machine
     return stream.getvalue()

@@ -7,7 +7,9 @@ import io
 import os
 import pathlib
 import secrets
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import fastapi
 from PIL import Image
@@ -22,7 +24,10 @@ SIZES_PX = (256, 1280)
 STRIP_ROWS = 16
 # Threads of their own instead of a lock: what pictures have taken up stays with the thread that has decoded them.
 DECODERS = ThreadPoolExecutor(2, "decoder")
-"""So many pictures are decoded at once for pages: the largest take hundreds of MiB each, however small their file."""
+"""So many large pictures are decoded at once for pages: they take hundreds of MiB each, however small their file."""
+SMALL_PX, SMALL_BYTES = 4 * 2**20, 16 * 2**20
+"""Pictures up to these are decoded by whoever asks: hundreds of them are waited for when a grid is scrolled."""
+Made = TypeVar("Made")
 _SECRET = secrets.token_bytes(32)
 
 
@@ -71,13 +76,26 @@ def scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
 
     It is a JPEG, which is written in half the time, unless parts of it are transparent: then it is a WebP.
     """
-    return DECODERS.submit(_scaled, path, side_px).result()
+    return decoded(path, functools.partial(_scaled, side_px))
 
 
-def _scaled(path: pathlib.Path, side_px: int) -> tuple[bytes, str]:
-    with opened(path) as (found, _):
-        # Whole pixels are averaged as far as that goes: of many pictures at once, each is there sooner.
-        picture = upright(fitted(found, (side_px, side_px), 1.0), found)
+def decoded(path: pathlib.Path, make: Callable[[Image.Image], Made]) -> Made:
+    """What `make` makes of the picture at `path`, of which it is given the header. Raises what Pillow and it raise."""
+    if path.stat().st_size <= SMALL_BYTES:
+        with opened(path) as (picture, _):
+            if picture.width * picture.height <= SMALL_PX:
+                return make(picture)
+    return DECODERS.submit(_by_a_decoder, path, make).result()
+
+
+def _by_a_decoder(path: pathlib.Path, make: Callable[[Image.Image], Made]) -> Made:
+    with opened(path) as (picture, _):
+        return make(picture)
+
+
+def _scaled(side_px: int, found: Image.Image) -> tuple[bytes, str]:
+    # Whole pixels are averaged as far as that goes: of many pictures at once, each is there sooner.
+    picture = upright(fitted(found, (side_px, side_px), 1.0), found)
     has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     stream = io.BytesIO()
     kind = "WEBP" if has_alpha else "JPEG"
