@@ -99,7 +99,12 @@ part("page").then((page) => {
       asked.abort();
       if (!pressed) return undo();
       // Only once it is let go, and has clicked: the row must not move away under the pointer.
-      for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(undo, 50), { once: true });
+      const released = new AbortController();
+      const after = () => {
+        released.abort();
+        setTimeout(undo, 50);
+      };
+      for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, after, released);
     };
     document.addEventListener("pointerdown", calm, asked);
     button.addEventListener("blur", calm, asked);
