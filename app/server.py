@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import gc
 import ipaddress
 import os
 import secrets
@@ -50,6 +51,9 @@ def serve(
         print(say("cli.not_listening", address=address, port=port, reason=error.strerror or error), file=sys.stderr)
         return 1
     app = create_app(Door(guests.needed) if guests else None)
+    # What is there by now stays: to look through all of it again and again for what is not needed any more takes as
+    # long as the page's own work.
+    gc.freeze()
     server = uvicorn.Server(
         uvicorn.Config(
             app,
