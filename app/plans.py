@@ -24,8 +24,8 @@ from trainer.run.forecast import room_remark
 
 MOST_PICTURES = 5000
 TILE_CHARACTERS = 160
-WAIT_S = 0.05
-"""Small data sets are read meanwhile; of others it is said how far that has come."""
+WAIT_S = 0.15
+"""Small data sets are read meanwhile, and the first pictures of others."""
 
 ROOM = ("adapter.rank", "output.folder", "output.save_every_epochs", "output.save_every_steps")
 LENGTH = ("training.epochs", "training.steps", "training.batch_size", "training.gradient_accumulation")

@@ -10,6 +10,8 @@ from trainer.dataset.scan import Picture, read_ahead
 from trainer.job.settings import Dataset
 
 FIRST_PICTURES = 240
+_REST_S = 0.2
+"""So long no others are read while the page shows the first ones."""
 _REMEMBERED = 8
 _PATIENCE_S = 5.0
 """So long a data set is read on though nobody asks how far that has come: it may have been the wrong folder."""
@@ -23,18 +25,22 @@ class Reading:
         self.read, self.count = 0, 0
         self.first: list[Picture] = []
         self._pictures = self._all(settings)
-        self._whole = threading.Event()
+        self._begun, self._whole = threading.Event(), threading.Event()
         self._at_work = False
         self._asked_s = 0.0
 
     def is_whole(self, wait_s: float) -> bool:
-        """Whether all has been read, now or within `wait_s`; where it has not, it is begun, or gone on with."""
+        """Whether all has been read; where it has not, it is begun, or gone on with.
+
+        The first pictures, or all if they are no more, are waited for, but no longer than `wait_s`.
+        """
         self._asked_s = time.monotonic()
         with _BEGINNING:
             if not self._at_work and not self._whole.is_set():
                 self._at_work = True
                 threading.Thread(target=self._go_on, daemon=True, name="reading pictures").start()
-        return self._whole.wait(wait_s)
+        self._begun.wait(wait_s)
+        return self._whole.is_set()
 
     def _all(self, settings: Dataset) -> Iterator[Picture | None]:
         learned, ahead = read_ahead(settings)
@@ -52,8 +58,12 @@ class Reading:
             for _ in self._pictures:
                 if time.monotonic() - self._asked_s > _PATIENCE_S:
                     return
+                if FIRST_PICTURES == len(self.first) < self.count and not self._begun.is_set():
+                    self._begun.set()
+                    time.sleep(_REST_S)
             self._whole.set()
         finally:
+            self._begun.set()
             self._at_work = False
 
 

@@ -15,10 +15,10 @@ FIRST = 4
 @pytest.fixture
 def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """A data set of two folders with more pictures than are shown at first, read before."""
-    monkeypatch.setattr(readings, "FIRST_PICTURES", FIRST)
     pictures(tmp_path / "1_cat", 3)
     pictures(tmp_path / "2_dog", 3)
     assert readings.reading(Dataset(folder=str(tmp_path))).is_whole(30)
+    monkeypatch.setattr(readings, "FIRST_PICTURES", FIRST)
     return tmp_path
 
 

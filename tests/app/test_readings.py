@@ -3,7 +3,9 @@
 import json
 import pathlib
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -36,6 +38,9 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
     monkeypatch.setattr(reading_of_pictures, "_size", size)
     yield given
     given.release(10 * COUNT)
+    for thread in threading.enumerate():
+        if thread.name == "reading pictures":  # else it would go on in the next test
+            thread.join(30)
 
 
 def seen(folder: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -48,6 +53,25 @@ def wait_for(under_way: readings.Reading, read: int) -> None:
     """Until so many pictures have been read."""
     while under_way.read < read:
         assert not under_way.is_whole(0.01)
+
+
+def wait_for_all(under_way: readings.Reading) -> None:
+    """Until the data set is whole."""
+    end = time.monotonic() + 30
+    while not under_way.is_whole(0.01):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_first_pictures_come_with_the_first_answer(
+    folder: pathlib.Path, slow: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "FIRST_PICTURES", 4)
+    monkeypatch.setattr(plans, "WAIT_S", 600.0)
+    slow.release(4)
+    with ThreadPoolExecutor(1) as asking:
+        overview, grid = asking.submit(seen, folder).result(timeout=30)
+    assert (len(grid["pictures"]), overview["reading"]["count"]) == (4, COUNT)
 
 
 def test_how_far_a_reading_is_and_its_first_pictures_are_shown(folder: pathlib.Path, slow: threading.Semaphore) -> None:
@@ -64,7 +88,7 @@ def test_how_far_a_reading_is_and_its_first_pictures_are_shown(folder: pathlib.P
 def test_a_data_set_is_shown_whole_once_it_is_read(folder: pathlib.Path, slow: threading.Semaphore) -> None:
     seen(folder)
     slow.release(10 * COUNT)
-    assert readings.reading(Dataset(folder=str(folder))).is_whole(30)
+    wait_for_all(readings.reading(Dataset(folder=str(folder))))
     overview, grid = seen(folder)
     assert overview["subsets"][0]["count"] == grid["count"] == COUNT
     assert "reading" not in grid
@@ -79,7 +103,7 @@ def test_what_nobody_asks_for_any_more_is_not_read_on_until_somebody_does(
     assert not under_way.is_whole(0.1)
     assert 0 < under_way.read < COUNT
     monkeypatch.setattr(readings, "_PATIENCE_S", 60.0)
-    assert under_way.is_whole(30)
+    wait_for_all(under_way)
     assert under_way.read == COUNT
 
 
@@ -87,5 +111,5 @@ def test_the_regularisation_folder_is_read_too_and_not_shown(folder: pathlib.Pat
     pictures(tmp_path / "others" / "1_dog", 4)
     settings = Dataset(folder=str(folder / "3_cat"), regularisation_folder=str(tmp_path / "others"))
     under_way = readings.reading(settings)
-    assert under_way.is_whole(30)
+    wait_for_all(under_way)
     assert (under_way.read, under_way.count, len(under_way.first)) == (COUNT + 4, COUNT + 4, COUNT)
