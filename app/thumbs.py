@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -33,7 +34,8 @@ _SECRET = secrets.token_bytes(32)
 
 def ticket(path: pathlib.Path, changed_ns: int, ending: str = "") -> dict[str, str]:
     """What a page needs to ask for this picture: `at`, which changes when the file does, and `key`, the proof."""
-    return {"at": f"{changed_ns:x}", "key": key_of(str(path), ending)}
+    folder = _real_folder(str(path.parent), int(time.monotonic()))
+    return {"at": f"{changed_ns:x}", "key": _key(str(path), folder, ending)}
 
 
 def key_of(path: str, ending: str = "") -> str:
@@ -41,7 +43,18 @@ def key_of(path: str, ending: str = "") -> str:
 
     It proves nothing any more once a link leads elsewhere from there. Raises OSError and ValueError.
     """
-    return _signed(f"{path}\0{os.path.realpath(path)}\0{ending}")
+    return _key(path, os.path.realpath(os.path.dirname(path)), ending)
+
+
+def _key(path: str, real_folder: str, ending: str) -> str:
+    real = os.path.join(real_folder, os.path.basename(path))
+    return _signed(f"{path}\0{os.path.realpath(real) if os.path.islink(real) else real}\0{ending}")
+
+
+# Of one folder thousands of pictures are shown at once. A proof is never checked with what is remembered.
+@functools.lru_cache(maxsize=64)
+def _real_folder(folder: str, second: int) -> str:
+    return os.path.realpath(folder)
 
 
 @functools.lru_cache(maxsize=16_384)
@@ -108,14 +121,17 @@ def fitted(picture: Image.Image, most: Size, gap: float) -> Image.Image:
 
     Whole pixels are averaged first, down to `gap` times that size: the larger, the finer. It may be the same object.
     """
-    picture.draft("RGB", (int(most[0] * gap), int(most[1] * gap)))
+    share = gap * min(most[0] / picture.width, most[1] / picture.height)
+    picture.draft("RGB", (max(1, int(picture.width * share)), max(1, int(picture.height * share))))
     picture.load()
     if picture.mode.startswith("I;16"):
         picture = picture.convert("I")  # 16 bits alone Pillow neither averages nor scales
     factor = int(max(picture.width / most[0], picture.height / most[1]) / gap)
     if factor > 1 and picture.mode in ("RGBA", "LA"):
         picture = _averaged(picture, factor)
-    picture.thumbnail(most, Image.Resampling.LANCZOS, reducing_gap=gap)
+    # After averaging alone, a finer one shows no more, and takes more than twice as long.
+    resampling = Image.Resampling.LANCZOS if gap > 1 else Image.Resampling.HAMMING
+    picture.thumbnail(most, resampling, reducing_gap=gap)
     return eight_bits(picture)
 
 

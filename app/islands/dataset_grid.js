@@ -3,7 +3,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const say = speaker(props.words);
   const find = name => element.querySelector(name);
   const dialog = find("dialog");
-  const AT_ONCE = 240;
+  const AT_ONCE = 60;
   const WANTED_MS = 300;
   const FURTHER_MS = 100;
   const ROWS_BEYOND = 4;
@@ -114,8 +114,9 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     let last = null;
     for (let index = from; index < to; index += 1) {
       if (!tiles.has(index)) {
+        // What is not lazy is asked for at once, and so before all that is.
         const soon = index >= sight[0] && index < sight[1];
-        const added = tile(view.pictures[index], index, soon ? "high" : "low");
+        const added = tile(view.pictures[index], index, soon ? "eager" : "lazy");
         if (last) last.after(added); else grid.prepend(added);
         tiles.set(index, added);
       }
@@ -127,7 +128,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   function inSight(count) {
     if (count <= AT_ONCE || !grid.clientWidth) {
       Object.assign(grid.style, {paddingTop: "", paddingBottom: ""});
-      return {from: 0, to: Math.min(count, AT_ONCE), sight: [0, AT_ONCE]};
+      return {from: 0, to: Math.min(count, AT_ONCE), sight: [0, 0]};
     }
     const style = getComputedStyle(grid);
     const columns = style.gridTemplateColumns.split(" ").length;
@@ -141,9 +142,10 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     return {from: first * columns, to: Math.min(count, last * columns), sight};
   }
 
-  function tile(picture, index, priority = "auto") {
+  function tile(picture, index, loading) {
     if (!picture) return make("div", {class: "tile"}, make("span", {class: "frame"}), make("span", {class: "caption"}));
-    const image = make("img", {fetchpriority: priority, src: address(picture, 256), alt: "", loading: "lazy", decoding: "async"});
+    const fetchpriority = loading === "eager" ? "high" : "low";
+    const image = make("img", {fetchpriority, loading, src: address(picture, 256), alt: "", decoding: "async"});
     return make("button", {type: "button", class: "tile", title: picture.name, "aria-label": picture.name, on: {click: () => enlarge(index)}},
       make("span", {class: "frame"}, image),
       make("span", {class: picture.own ? "caption" : "caption borrowed", text: picture.caption.slice(0, TILE_CHARACTERS) || say("no_caption")}));
@@ -195,7 +197,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     told = null;
     const old = tiles.get(at);
     if (old) {
-      tiles.set(at, tile(picture, at));
+      tiles.set(at, tile(picture, at, "eager"));
       old.replaceWith(tiles.get(at));
     }
     return true;
