@@ -154,7 +154,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         is_empty=not events,
         turn=MappingProxyType({key: turn[key] for key in ("kind", "time") if key in turn}),
         is_last_turn=turn is last,
-        left_s=_left_s(events, steps - step),
+        left_s=_left_s(events, _last_step(started, steps, step, events) - step),
         slowest_s=max(_paces(events)[0], default=0.0),
         started_at=_number(_first(events, "started").get("time")),
         stage=_stage(last),
@@ -255,6 +255,12 @@ def _ended(told: _Told, is_new: bool) -> State:
         # What was told after the end is of a trainer that was begun anew, and did not come to an end.
         return end if told.is_last_turn else "interrupted"
     return "waiting" if is_new and not told.turn else "interrupted"
+
+
+def _last_step(started: Event, steps: int, step: int, events: Sequence[Event]) -> int:
+    """The step that a run ends at: the last of its `steps`, or that of the epoch after which it is asked to stop."""
+    stops = _heard(events).get("stop_after_epoch")
+    return min(steps, _epoch(started, step) * _whole(started.get("steps_per_epoch"))) if stops else steps
 
 
 def _left_s(events: Sequence[Event], steps: int) -> float | None:
