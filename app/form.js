@@ -288,6 +288,16 @@ window.atelier = (() => {
     doctor();
   }
 
+  /* Gradio puts a field's own button into its label, which would then name that button, and press it, not the field. */
+  function named() {
+    for (const button of document.querySelectorAll(".field .custom-button")) {
+      const label = button.closest("label");
+      const input = label?.querySelector("input, textarea");
+      if (input && !input.id) label.htmlFor = input.id = `${label.closest(".field").id}-input`;
+    }
+  }
+
+  new MutationObserver(named).observe(document.body, {childList: true, subtree: true});
   window.addEventListener("hashchange", addressed);
   for (const kind of ["input", "change", "focusout"]) document.addEventListener(kind, soon, true);
   document.addEventListener("keydown", arrows);

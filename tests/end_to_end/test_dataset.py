@@ -94,7 +94,10 @@ def test_all_folders_of_pictures_can_be_browsed_for(ui: Page) -> None:
     open_tab(ui, "dataset")
     ui.locator(".advanced-part:visible button.label-wrap").click()
     for name in ("regularisation_folder", "mask_folder"):
-        ui.locator(f"#f-dataset-{name} .custom-button").click()
+        field = ui.locator(f"#f-dataset-{name}")
+        field.locator("[data-testid=block-info]").click()  # a field's name leads to the field, not to its button
+        expect(field.locator("input")).to_be_focused()
+        field.locator(".custom-button").click()
         expect(ui.locator("#file-browser dialog")).to_be_visible()
         ui.keyboard.press("Escape")
         expect(ui.locator("#file-browser dialog")).to_be_hidden()
