@@ -1,21 +1,43 @@
-"""Connections to the page: one on which no whole head of a request comes in time is closed, so that nobody keeps
-them all for nothing."""
+"""Connections to the page: one on which no whole head of a request comes in time is closed, and no other machine has
+very many of them, so that nobody keeps them all for nothing."""
 
 import asyncio
+import collections
+import ipaddress
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S = 10.0
+MOST_OF_ONE = 100
+"""So many connections another machine has at once; a browser needs about ten for each page."""
+_HELD: collections.Counter[str] = collections.Counter()
+
+
+def network(address: str) -> str:
+    """What one person has at hand: an address, of IPv6 the 2^64 that every household gets."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    found = getattr(found, "ipv4_mapped", None) or found
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 class PromptProtocol(H11Protocol):
     """As uvicorn's, which itself waits for the head of a request for ever."""
 
     _giving_up: asyncio.TimerHandle | None = None
+    _holder = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._holder = network(self.client[0] if self.client else "")
+        _HELD[self._holder] += 1
+        # Behind a proxy on this machine there may be many others.
+        if _HELD[self._holder] > MOST_OF_ONE and not self._holder.startswith("127."):
+            transport.abort()
+            return
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -24,6 +46,9 @@ class PromptProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        _HELD.subtract([self._holder])
+        if not _HELD[self._holder]:
+            del _HELD[self._holder]
         super().connection_lost(exc)
 
     def _wait(self) -> None:

@@ -5,7 +5,6 @@ import collections
 import hashlib
 import hmac
 import html
-import ipaddress
 import pathlib
 import secrets
 import string
@@ -14,10 +13,11 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.connections import HEAD_S, network
 from app.cookies import cookie, named
 from app.words import say
 
@@ -47,7 +47,7 @@ class Attempts:
 
     def wait_s(self, address: str) -> float:
         """0 when the address may try now, which counts as a wrong try until `forgive`; else the seconds left."""
-        key, now = _network(address), self._clock()
+        key, now = network(address), self._clock()
         count, last = self._tries.get(key, (0, now))
         if now - last > FORGOTTEN_AFTER_S:
             count = 0
@@ -70,18 +70,9 @@ class Attempts:
 
     def forgive(self, address: str) -> None:
         """The last try was right."""
-        self._tries.pop(_network(address), None)
+        self._tries.pop(network(address), None)
         if self._all:
             self._all.pop()
-
-
-def _network(address: str) -> str:
-    """What one person has at hand: an address, of IPv6 the 2^64 that every household gets."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 class Door:
@@ -191,12 +182,14 @@ def way_out() -> str:
 
 
 async def _typed(request: Request) -> str:
-    """What was entered; "" where the form is not one of ours."""
+    """What was entered; "" where the form is not one of ours, or has not come whole in time."""
     if int(request.headers.get("content-length", "0")) > MAX_FORM_BYTES:
         return ""
     try:
-        fields = parse_qs((await request.body()).decode("utf-8"), max_num_fields=8)
-    except ValueError:
+        async with asyncio.timeout(HEAD_S):
+            content = await request.body()
+        fields = parse_qs(content.decode("utf-8"), max_num_fields=8)
+    except (ValueError, TimeoutError, ClientDisconnect):
         return ""
     return fields.get("password", [""])[0]
 

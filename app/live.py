@@ -26,6 +26,7 @@ from trainer.run.folder import RunFolder
 ISLANDS = pathlib.Path(__file__).parent / "islands"
 THUMBNAIL_PX = (96, 192, 384, 768, 1536)
 SAMPLE_TYPES = (".png", ".webp", ".jpg")
+MOST_BYTES = 64 * 2**20
 FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # The address of a sample carries its version, so what was once sent stays true.
 KEPT: Mapping[str, str] = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
@@ -75,11 +76,20 @@ def shrunk(path: pathlib.Path, width: int) -> Response:
     try:
         small = decoded(path, functools.partial(_thumbnail, width)) if width else None
         # Not left to a FileResponse, which fails aloud where the run is removed before it is sent.
-        content = path.read_bytes() if small is None else small
+        content = _content(path) if small is None else small
     except Exception:  # noqa: BLE001 damaged files make Pillow raise anything from SyntaxError to struct.error
         return Response(status_code=404)
     known = mimetypes.guess_type(path)[0] if small is None else None
     return Response(content, media_type=known or "image/webp", headers=KEPT)
+
+
+def _content(path: pathlib.Path) -> bytes:
+    """What is in a file. Raises ValueError for one larger than any sample, which may be all hole, and OSError."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(path)
+    return content
 
 
 @router.get("/weights/{key}/{file}")

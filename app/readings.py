@@ -11,7 +11,7 @@ from trainer.job.settings import Dataset
 
 FIRST_PICTURES = 240
 _REST_S = 0.2
-"""So long no others are read while the page shows the first ones."""
+"""So long no others are read while the page shows the first ones, unless those others take no longer."""
 _REMEMBERED = 8
 _PATIENCE_S = 5.0
 """So long a data set is read on though nobody asks how far that has come: it may have been the wrong folder."""
@@ -27,7 +27,7 @@ class Reading:
         self._pictures = self._all(settings)
         self._begun, self._whole = threading.Event(), threading.Event()
         self._at_work = False
-        self._asked_s = 0.0
+        self._asked_s = self._first_s = 0.0
 
     def is_whole(self, wait_s: float) -> bool:
         """Whether all has been read; where it has not, it is begun, or gone on with.
@@ -47,18 +47,22 @@ class Reading:
         other = settings.regularisation_folder
         regular, behind = read_ahead(settings.model_copy(update={"folder": other})) if other else (0, iter(()))
         self.count = learned + regular
+        self._first_s = time.monotonic()
         for picture in itertools.chain(ahead, behind):
             self.read += 1
             if picture and self.read <= learned and len(self.first) < FIRST_PICTURES:
                 self.first.append(picture)
             yield picture
 
+    def _left_s(self) -> float:
+        return (time.monotonic() - self._first_s) / self.read * (self.count - self.read)
+
     def _go_on(self) -> None:
         try:
             for _ in self._pictures:
                 if time.monotonic() - self._asked_s > _PATIENCE_S:
                     return
-                if FIRST_PICTURES == len(self.first) < self.count and not self._begun.is_set():
+                if len(self.first) == FIRST_PICTURES and not self._begun.is_set() and self._left_s() > _REST_S:
                     self._begun.set()
                     time.sleep(_REST_S)
             self._whole.set()

@@ -13,15 +13,16 @@ import re
 import stat
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType, NoneType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from app import event_files
 from app.event_files import Event, Stamp
 from app.silence import silence
 from trainer.run.folder import REQUESTS, RunFolder, is_locked, pending
 
+Told = TypeVar("Told")
 State = Literal["waiting", "running", "paused", "stopped", "finished", "failed", "interrupted"]
 
 START_GRACE_S = 30
@@ -33,6 +34,8 @@ LIVE_TAIL_BYTES = 96 * 1024
 """More of a living run is read: enough steps, and the pause between two epochs, to tell the time left."""
 LOG_TAIL_BYTES = 256 * 1024
 REMEMBERED_RUNS = 2048
+MOST_PROMPTS, MOST_CELLS = 1000, 200_000
+"""More of a table of samples is not told: an event file of half a MiB could ask for one of gigabytes."""
 ENDS: Mapping[str, State] = {"stopped": "stopped", "failed": "failed", "finished": "finished"}
 UNDER_WAY = ("waiting", "running", "paused")
 TURNS = ("started", "paused", "resumed")
@@ -203,12 +206,12 @@ def sample_table(run: RunFolder) -> dict[str, Any]:
     """
     there = {entry.name for entry in _entries(run.samples)}
     cells = {(s["epoch"], s["prompt"]): s for s in map(_sample, event_files.samples(run.events)) if s["file"] in there}
-    numbers = sorted({prompt for _, prompt in cells})
-    epochs = sorted({epoch for epoch, _ in cells})
+    numbers = sorted({prompt for _, prompt in cells})[:MOST_PROMPTS]
+    epochs = sorted({epoch for epoch, _ in cells})[: MOST_CELLS // max(1, len(numbers))]
     texts = {sample["prompt"]: sample["text"] for sample in cells.values()}
     rows = [{"epoch": epoch, "cells": [cells.get((epoch, number)) for number in numbers]} for epoch in epochs]
     for row in rows:
-        row["step"] = max(cell["step"] for cell in row["cells"] if cell)
+        row["step"] = max((cell["step"] for cell in row["cells"] if cell), default=0)
     return {"prompts": [{"prompt": number, "text": texts[number]} for number in numbers], "rows": rows}
 
 
@@ -318,7 +321,8 @@ def _rows(events: Iterable[Event]) -> tuple[list[tuple[Any, ...]], int | None]:
             # Its steps count from first_step + 1, so everything above first_step is done again.
             again = _whole(event.get("first_step")) + 1
             back_to = again if back_to is None else min(back_to, again)
-            rows = [row for row in [*rows, *_columns(steps)] if row[0] < again]
+            rows += _columns(steps)
+            _take_back(rows, again, lambda row: row[0])
             steps = []
     return [*rows, *_columns(steps)], back_to
 
@@ -356,11 +360,22 @@ def _lasting(events: Iterable[Event], kind: str) -> list[Event]:
     found: list[Event] = []
     for event in events:
         if event["kind"] == "started":
-            found = [each for each in found if _whole(each.get("step")) <= _whole(event.get("first_step"))]
+            _take_back(found, _whole(event.get("first_step")) + 1, _step_of)
         if event["kind"] == kind:
             # Of a step that was the last one before a kill, the end of the epoch may be told again.
-            found = [*(each for each in found if each.get("step") != event.get("step")), event]
+            _take_back(found, _step_of(event), _step_of)
+            found.append(event)
     return found
+
+
+def _step_of(event: Event) -> int:
+    return _whole(event.get("step"))
+
+
+def _take_back(told: list[Told], step: int, step_of: Callable[[Told], int]) -> None:
+    """Takes away what was told of `step` and later: it comes last, since steps only go up until a run is resumed."""
+    while told and step_of(told[-1]) >= step:
+        told.pop()
 
 
 def _sample(event: Event) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const say = speaker(props.words);
   const find = name => element.querySelector(name);
   const dialog = find("dialog");
-  const AT_ONCE = 60;
+  const AT_ONCE = 240;
   const WANTED_MS = 300;
   const FURTHER_MS = 100;
   const ROWS_BEYOND = 4;
@@ -126,7 +126,8 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
 
   /** The first picture to show and the one after the last, and those in `sight`; empty space stands for the others. */
   function inSight(count) {
-    if (count <= AT_ONCE || !grid.clientWidth) {
+    // While others are read, the first ones are to be seen soon.
+    if (count <= (view.reading ? 0 : AT_ONCE) || !grid.clientWidth) {
       Object.assign(grid.style, {paddingTop: "", paddingBottom: ""});
       return {from: 0, to: Math.min(count, AT_ONCE), sight: [0, 0]};
     }
@@ -223,6 +224,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   find(".save").addEventListener("click", save);
   find("textarea").addEventListener("input", () => { find(".save").disabled = false; state(""); });
   dialog.addEventListener("keydown", keys);
+  dialog.addEventListener("close", () => tiles.get(open)?.focus({preventScroll: true}));
   window.addEventListener("atelier:picture", showWanted);
   addEventListener("scroll", () => requestAnimationFrame(lay), {capture: true, passive: true});
   new ResizeObserver(() => requestAnimationFrame(lay)).observe(find(".dataset"));

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,6 +55,42 @@ def test_who_sends_it_drop_by_drop_gets_no_more_time(guest: socket.socket) -> No
 
     with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
         drops()
+
+
+def test_no_other_machine_has_very_many_connections(guest: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest.sendall(HEAD)
+    assert guest.recv(12) == b"HTTP/1.1 200"
+    monkeypatch.setattr(connections, "network", lambda _: "192.0.2.7")
+    monkeypatch.setattr(connections, "MOST_OF_ONE", 1)
+    monkeypatch.setattr(connections, "HEAD_S", 60.0)
+    others = [socket.create_connection(guest.getpeername(), timeout=60) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        first, *rest = map(stack.enter_context, others)
+        for refused in rest:
+            with contextlib.suppress(ConnectionResetError):
+                assert refused.recv(1) == b""
+        first.sendall(HEAD)
+        assert first.recv(12) == b"HTTP/1.1 200"
+    assert_soon(lambda: connections._HELD["192.0.2.7"] == 0)
+    with socket.create_connection(guest.getpeername(), timeout=60) as again:
+        again.sendall(HEAD)
+        assert again.recv(12) == b"HTTP/1.1 200"
+
+
+def assert_soon(holds: Callable[[], bool]) -> None:
+    """Fails unless it holds within a minute."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("address", "one"),
+    [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8::1", "2001:db8::/64"), ("x", "x")],
+)
+def test_what_one_person_has_at_hand(address: str, one: str) -> None:
+    assert connections.network(address) == one
 
 
 def test_an_answer_may_take_long_and_a_second_request_may_follow(guest: socket.socket) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import fastapi
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import Request
 
 from app import __main__ as program
 from app import door, guard, server
@@ -109,6 +110,17 @@ def test_a_form_that_is_none_does_not_let_in(client: TestClient) -> None:
     client.get(door.ENTRANCE)
     for body in (b"\xff\xfe", b"password=" + b"x" * 5000, b"&".join(b"a=1" for _ in range(50)), b"{}"):
         assert client.post(door.ENTRANCE, content=body, headers={"Origin": OWN}).status_code in (401, 429)
+
+
+@pytest.mark.parametrize("message", [{"type": "http.disconnect"}, None])
+def test_a_form_that_never_comes_whole_is_not_waited_for(message: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "HEAD_S", 0.1)
+
+    async def receive() -> Any:
+        return message or await asyncio.Event().wait()
+
+    request = Request({"type": "http", "headers": [(b"content-length", b"9")]}, receive)
+    assert asyncio.run(asyncio.wait_for(door._typed(request), 60)) == ""
 
 
 def test_a_made_up_session_does_not_let_in(client: TestClient) -> None:

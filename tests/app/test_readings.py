@@ -67,6 +67,7 @@ def test_the_first_pictures_come_with_the_first_answer(
     folder: pathlib.Path, slow: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readings, "FIRST_PICTURES", 4)
+    monkeypatch.setattr(readings, "_REST_S", 0.0)
     monkeypatch.setattr(plans, "WAIT_S", 600.0)
     slow.release(4)
     with ThreadPoolExecutor(1) as asking:

@@ -268,6 +268,14 @@ def test_the_sample_table_has_the_base_row_first_and_gaps_where_pictures_are_mis
     assert table["rows"][2]["cells"][0]["file"] == "robot_e0002_p01_s42.png"
 
 
+def test_a_table_of_very_many_samples_is_cut(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MOST_PROMPTS", 2)
+    monkeypatch.setattr(watch, "MOST_CELLS", 5)
+    write(run, started(), *[sample(run, epoch, prompt) for epoch in range(4) for prompt in range(1, 4)])
+    table = watch.sample_table(run)
+    assert [len(row["cells"]) for row in table["rows"]] == [2, 2]
+
+
 def test_the_version_of_the_sample_table_changes_with_every_sample_told_of_and_every_picture(run: RunFolder) -> None:
     told = sample(run, 1, 1)
     versions = [watch.sample_version(run)]

@@ -166,6 +166,43 @@ def test_a_sample_or_file_of_weights_never_leads_out_of_its_folder(home: pathlib
     assert client.get(f"/sample/{key}/a.png").status_code == 200
 
 
+def test_a_sample_that_is_mostly_hole_is_none(home: pathlib.Path) -> None:
+    run = RunFolder(home / "outputs" / "a")
+    with (run.samples / "a.png").open("wb") as file:
+        file.truncate(1500 * 2**20)
+    assert TestClient(_served()).get(f"/sample/{run_list.key_of(run)}/a.png").status_code == 404
+
+
+def test_events_that_ask_for_very_much_are_told_soon_and_in_little(home: pathlib.Path) -> None:
+    run = RunFolder(home / "outputs" / "a")
+    happened = [{"kind": "epoch", "epoch": number, "step": number, "loss": 0.5} for number in range(30_000)]
+    happened += [{"kind": kind, "step": at, "first_step": at} for at in range(6_000) for kind in ("step", "started")]
+    happened += [
+        {"kind": "sample", "epoch": number, "prompt": number, "step": 1, "file": "samples/a.png", "text": "a"}
+        for number in range(6_000)
+    ]
+    lines = [json.dumps({"v": 1, "time": 1.0, **event}) for event in happened]
+    run.events.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = watch.updates(run, 0)
+    while told["more"]:
+        told = watch.updates(run, told["next"])
+    table = watch.sample_table(run)
+    assert 0 < len(table["rows"]) * len(table["prompts"]) <= watch.MOST_CELLS
+
+
+def test_folders_full_of_links_to_each_other_are_looked_through_once(tmp_path: pathlib.Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        for number in range(40):
+            (tmp_path / name / str(number)).symlink_to(f"../{other}")
+    said(scan(Dataset(folder=str(tmp_path))).problems[0].sentence)
+
+
+def test_a_preset_of_very_many_unknown_settings_is_read_soon() -> None:
+    content = json.dumps({"version": 1, **{f"a{number}": 1 for number in range(200_000)}})
+    assert len(presets.from_bytes(content.encode(), "a.json").unknown) < 100
+
+
 def _served() -> live.fastapi.FastAPI:
     app = live.fastapi.FastAPI()
     app.include_router(live.router)

@@ -16,6 +16,7 @@ _STARTERS = MappingProxyType({"starter": "dataset", "starter-style": "dataset_st
 _IGNORED = frozenset({"__macosx", "$recycle.bin", "system volume information", "@eadir"})
 _OTHER_PICTURES = frozenset({".heic", ".heif", ".psd", ".svg", ".dng", ".cr2", ".nef", ".arw", ".tga", ".jp2"})
 _DEPTH = 4
+_MOST_FOLDERS = 2000
 _FOLDERS_REMEMBERED = 16
 
 
@@ -105,19 +106,26 @@ def is_loop(folder: pathlib.Path, root: pathlib.Path) -> bool:
     return real == root.resolve() or real in root.resolve().parents
 
 
-def first_with_pictures(folder: pathlib.Path, depth: int = _DEPTH) -> pathlib.Path | None:
+def first_with_pictures(
+    folder: pathlib.Path, depth: int = _DEPTH, seen: set[pathlib.Path] | None = None
+) -> pathlib.Path | None:
     """The parent of numbered folders, or else the folder of pictures, that lies below `folder`; None if there is none.
 
-    Folders that cannot be read are passed over.
+    Folders that cannot be read, or were `seen` before, are passed over, and all others once there are too many.
     """
+    seen = {folder.resolve()} if seen is None else seen
     for inner in listing(folder).folders if depth else ():
+        real = inner.resolve()
+        if real in seen or len(seen) > _MOST_FOLDERS:
+            continue
+        seen.add(real)
         try:
-            held = Listing((), ()) if is_loop(inner, folder) else listing(inner)
+            held = listing(inner)
         except OSError:
             continue
         if held.pictures:
             return folder if read_name(inner.name).repeats is not None else inner
-        deeper = first_with_pictures(inner, depth - 1) if held.folders else None
+        deeper = first_with_pictures(inner, depth - 1, seen) if held.folders else None
         if deeper is not None:
             return deeper
     return None

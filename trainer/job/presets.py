@@ -109,10 +109,10 @@ def _positive(value: Any) -> float:
 
 
 def _without(values: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, Any]:
-    kept = {}
+    kept, gone = {}, set(paths)
     for section, section_values in values.items():
-        if section not in paths:
-            kept[section] = {name: value for name, value in section_values.items() if f"{section}.{name}" not in paths}
+        if section not in gone:
+            kept[section] = {name: value for name, value in section_values.items() if f"{section}.{name}" not in gone}
     return kept
 
 
