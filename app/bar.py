@@ -214,7 +214,8 @@ def _bring_in(form: Form, files: list[tuple[str, bytes]]) -> list[Any]:
     try:
         found = moving_in.found(files)
     except Invalid as error:
-        return [*_unchanged(form), notice("error", map(_plain, error.messages)), ""]
+        head = say("presets.not_taken", name=", ".join(name for name, _ in files))
+        return [*_unchanged(form), notice("error", map(_plain, error.messages), head), ""]
     told = found.panel or _unknown(found.unknown)
     return [*form.fill(found.job), _purpose(found.about), None, told, order("loaded", preset=None)]
 

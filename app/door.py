@@ -218,4 +218,4 @@ def _page(
         "focus": "" if inside else "autofocus",
     }
     page = template.substitute({name: html.escape(text) for name, text in words.items()})
-    return HTMLResponse(page, status, {"Cache-Control": "no-store", **(headers or {})})
+    return HTMLResponse(page, status, headers)

@@ -121,6 +121,9 @@ class Guard:
                 answer = MutableHeaders(scope=message)
                 for key, value in ALWAYS.items():
                     answer[key] = value
+                # After logging out, going back must not show a page without anything behind it.
+                if answer.get("content-type", "").startswith("text/html"):
+                    answer["Cache-Control"] = "no-store"
                 # Also when this program was started anew while the page stayed open: what the page reads mends it.
                 if not is_known:
                     answer.append("Set-Cookie", f"{name}={token}; Path=/; HttpOnly; SameSite=Strict")

@@ -12,7 +12,9 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   const tiles = new Map();
   let told = null;
   let view = null;
+  // The picture that is enlarged, whatever the grid shows by now: its place, and how the program is asked about it.
   let open = -1;
+  let shown = null;
   translate(element, say);
 
   const pathOf = picture => {
@@ -31,6 +33,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find(".gallery").hidden = !view;
     if (!view) return;
     forget(before);
+    if (shown) open = view.pictures.findIndex(picture => pathOf(picture) === shown.ask.path);
     gallery();
     if (view.pictures.length < view.count) setTimeout(further, FURTHER_MS, view);
     showWanted();
@@ -157,6 +160,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     const picture = view.pictures[at];
     if (!picture) return;
     open = at;
+    shown = {picture, ask: {path: pathOf(picture), key: picture.key, all_lines: view.all_lines, ending: view.ending}};
     find("figure img").src = address(picture, 1280);
     find("figure img").alt = picture.caption;
     write(find("#picture-name"), picture.name);
@@ -165,7 +169,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find("textarea").readOnly = Boolean(picture.cut);
     find(".save").disabled = true;
     state(picture.own ? "" : say("borrowed"));
-    if (picture.cut) whole(picture);
+    if (picture.cut) whole(shown);
     if (!dialog.open) dialog.showModal();
   }
 
@@ -174,28 +178,26 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find(".state").classList.toggle("wrong", !ok);
   }
 
-  const asked = (picture) => ({path: pathOf(picture), key: picture.key, all_lines: view.all_lines, ending: view.ending});
-
   /** A long caption comes whole only to who opens its picture. */
-  async function whole(picture) {
-    const text = await server.whole_caption(asked(picture));
-    if (!text) return view.pictures[open] === picture && state(say("unread"), false);
-    Object.assign(picture, {caption: text, cut: false});
-    if (view.pictures[open] !== picture) return;
+  async function whole(asking) {
+    const text = await server.whole_caption(asking.ask);
+    if (!text) return shown === asking && state(say("unread"), false);
+    Object.assign(asking.picture, {caption: text, cut: false});
+    if (shown !== asking) return;
     find("textarea").value = text;
     find("textarea").readOnly = false;
   }
 
   async function save() {
-    const at = open;
-    const picture = view.pictures[at];
+    const {picture, ask} = shown;
     const text = find("textarea").value;
-    const answer = await server.save_caption({...asked(picture), text});
+    const answer = await server.save_caption({...ask, text});
     state(answer.message, answer.ok);
     if (!answer.ok) return false;
     Object.assign(picture, {caption: answer.caption, own: true});
     find(".save").disabled = true;
     told = null;
+    const at = view.pictures.indexOf(picture);
     const old = tiles.get(at);
     if (old) {
       tiles.set(at, tile(picture, at, "eager"));
@@ -209,6 +211,12 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     if (find(".save").disabled || await save()) enlarge(open + move);
   }
 
+  /** Away from the pictures; what was typed is kept first. Where that has failed and was said, away all the same. */
+  async function leave(event) {
+    event.preventDefault();
+    if (find(".save").disabled || find(".state").classList.contains("wrong") || await save()) dialog.close();
+  }
+
   function keys(event) {
     if (event.target.matches("textarea")) {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
@@ -220,11 +228,15 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
 
   find(".back").addEventListener("click", () => step(-1));
   find(".next").addEventListener("click", () => step(1));
-  find(".close").addEventListener("click", () => dialog.close());
+  find(".close").addEventListener("click", leave);
+  dialog.addEventListener("cancel", leave);
   find(".save").addEventListener("click", save);
   find("textarea").addEventListener("input", () => { find(".save").disabled = false; state(""); });
   dialog.addEventListener("keydown", keys);
-  dialog.addEventListener("close", () => tiles.get(open)?.focus({preventScroll: true}));
+  dialog.addEventListener("close", () => {
+    shown = null;
+    tiles.get(open)?.focus({preventScroll: true});
+  });
   window.addEventListener("atelier:picture", showWanted);
   addEventListener("scroll", () => requestAnimationFrame(lay), {capture: true, passive: true});
   new ResizeObserver(() => requestAnimationFrame(lay)).observe(find(".dataset"));

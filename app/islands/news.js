@@ -25,7 +25,10 @@ import(new URL("islands/page.js", document.baseURI)).then(({ ask, copied, count,
     find(".older").hidden = news.version === window.ATELIER.version;
     const here = isOnRunTab();
     if (here) seen();
-    show(here ? null : news.going[0] ?? news.ended[0], news.going.length + news.ended.length - 1);
+    // What went wrong meanwhile is not to be missed because something else trains.
+    const wrong = news.ended.find((run) => ["failed", "interrupted"].includes(run.state));
+    const first = wrong ?? news.going[0] ?? news.ended[0];
+    show(here ? null : first, [news.going, news.ended].map((runs) => runs.filter((run) => run !== first).length));
     return news.going.length ? BUSY_MS : CALM_MS;
   }
 
@@ -47,7 +50,9 @@ import(new URL("islands/page.js", document.baseURI)).then(({ ask, copied, count,
     const parts = [say(`state_${run.state}`)];
     if (run.steps && run.state !== "finished") parts.push(say("step_of", { step: count(run.step), steps: count(run.steps) }));
     if (run.left_s !== null) parts.push(say("left", { time: span(say, run.left_s) }));
-    if (others > 0) parts.push(say(others === 1 ? "others_one" : "others", { count: others }));
+    const [going, ended] = others;
+    if (going) parts.push(say("more_going", { count: going }));
+    if (ended) parts.push(say("more_ended", { count: ended }));
     return parts.join(" · ");
   }
 

@@ -115,6 +115,37 @@ def test_a_caption_is_kept_when_the_next_picture_is_shown(ui: Page, pictures: pa
     expect(tiles.nth(1)).to_contain_text("a dog at dusk")
     assert (pictures / "2_dog" / "1.txt").read_text(encoding="utf-8") == "a dog at dusk\n"
     ui.keyboard.press("Escape")
+    expect(tiles.nth(2)).to_be_focused()
+
+
+@pytest.mark.parametrize("leave", ["Escape", "×"])
+def test_a_caption_is_kept_when_its_picture_is_left(ui: Page, pictures: pathlib.Path, leave: str) -> None:
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(pictures / "2_dog"))
+    expect(ui.locator("#dataset-grid .tile")).to_have_count(3)
+    ui.locator("#dataset-grid .tile").nth(1).click()
+    ui.locator("#dataset-grid textarea").fill(f"left by {leave}")
+    if leave == "Escape":
+        ui.keyboard.press("Escape")
+    else:
+        ui.click("#dataset-grid dialog .close")
+    expect(ui.locator("#dataset-grid dialog")).to_be_hidden()
+    expect(ui.locator("#dataset-grid .tile").nth(1)).to_contain_text(f"left by {leave}")
+    assert (pictures / "2_dog" / "1.txt").read_text(encoding="utf-8") == f"left by {leave}\n"
+
+
+def test_a_caption_goes_to_the_picture_that_was_shown_with_it(ui: Page, pictures: pathlib.Path) -> None:
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(pictures / "2_dog"))
+    expect(ui.locator("#dataset-grid .tile")).to_have_count(3)
+    ui.locator("#dataset-grid .tile").nth(1).click()
+    ui.locator("#dataset-grid textarea").fill("typed meanwhile")
+    other = "field => { field.value = 'starter'; field.dispatchEvent(new Event('input', {bubbles: true})); }"
+    ui.locator("#f-dataset-folder input").evaluate(other)
+    expect(ui.locator("#dataset-grid .tile")).to_have_count(16)
+    ui.keyboard.press("Escape")
+    expect(ui.locator("#dataset-grid dialog")).to_be_hidden()
+    assert (pictures / "2_dog" / "1.txt").read_text(encoding="utf-8") == "typed meanwhile\n"
 
 
 def test_one_click_chooses_the_folder_that_was_meant(ui: Page, playground: pathlib.Path) -> None:

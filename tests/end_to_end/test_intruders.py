@@ -331,6 +331,8 @@ def leave_and_come_back(page: Page, other: Page, url: str) -> None:
     page.get_by_role("button", name=say("door.log_out")).click()
     expect(page.get_by_role("status")).to_have_text(say("door.left"))
     assert page.context.request.get(f"{url}/runs").status == 401
+    page.go_back()
+    expect(page.get_by_label(say("door.password"))).to_be_visible()
     expect(other.get_by_label(say("door.password"))).to_be_focused()
     other.keyboard.type(PASSWORD)
     other.keyboard.press("Enter")

@@ -269,6 +269,23 @@ def test_a_run_shows_nothing_of_the_one_before(ui: Page, hostile_run: RunFolder,
     expect(ui.locator(".files li")).to_have_count(0)
 
 
+def test_what_has_failed_is_told_of_while_something_else_trains(
+    ui: Page, bare_run: RunFolder, hostile_run: RunFolder
+) -> None:
+    bare_run.events.unlink()
+    log = events.EventLog(bare_run.events)
+    news = ui.locator("#news .row.run")
+    with folder.held(bare_run):
+        log.write(begun(0))
+        log.write(events.Step(step=1, epoch=1, loss=0.5, learning_rate=1e-4))
+        log.flush()
+        expect(news).to_contain_text(hostile_run.name)
+        expect(news).to_contain_text(say("islands.news.state_failed"))
+        expect(news).to_contain_text(say("islands.news.more_going", count=1))
+        news.locator(".close").click()
+        expect(news).to_contain_text(say("islands.news.state_running"))
+
+
 def test_a_run_is_paused_let_go_on_and_asked_for_things_by_buttons(ui: Page, bare_run: RunFolder) -> None:
     bare_run.events.unlink()
     log = events.EventLog(bare_run.events)

@@ -5,6 +5,7 @@ import pathlib
 
 from playwright.sync_api import Page, expect
 
+from app.words import say
 from tests.end_to_end.conftest import reopen
 from tests.end_to_end.test_page import open_tab
 
@@ -93,6 +94,9 @@ def test_a_file_that_is_no_preset_is_refused_in_plain_words(ui: Page, tmp_path: 
     path.write_text("not JSON <b>at all</b>", encoding="utf-8")
     ui.set_input_files("input[type=file]", path)
     expect(ui.locator(".notice.error")).to_contain_text("not a JSON file")
+    path.write_text('{"training": {"epochs": "lots"}}', encoding="utf-8")
+    ui.set_input_files("input[type=file]", path)
+    expect(ui.locator(".notice.error strong")).to_have_text(say("presets.not_taken", name="broken.json"))
 
 
 def test_a_file_of_kohyas_fills_the_form_and_is_reported(ui: Page, tmp_path: pathlib.Path) -> None:
