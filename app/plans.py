@@ -223,9 +223,9 @@ def _text(value: Any) -> str:
 
 
 def _problem(found: Problem) -> Mapping[str, str]:
-    """What is wrong, and the setting and value of a button that mends it."""
-    mend = {"setting": found.setting, "mend": found.mend} if found.mend else {}
-    return {"level": found.level, "text": found.text, "advice": found.advice, **mend}
+    """What is wrong, the setting that it is about, and the value of that which a button may give it."""
+    mend = {"mend": found.mend} if found.mend else {}
+    return {"level": found.level, "text": found.text, "advice": found.advice, "setting": found.setting, **mend}
 
 
 def _subset(subset: Subset) -> Mapping[str, Any]:

@@ -28,10 +28,13 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     Object.assign(shown.querySelector("progress"), {max: reading.count || 1, value: reading.read});
   }
 
-  function problem(found) {
+  /** With a button that mends it, or, at the last one of a setting that is not right above, one that leads there. */
+  function problem(found, index, all) {
     const mend = () => window.atelier.type(found.setting, found.mend);
-    const button = found.mend ? [make("button", {type: "button", text: say("mend"), on: {click: mend}})] : [];
-    return make("li", {class: found.level}, make("strong", {text: found.text}), make("p", {text: found.advice}), ...button);
+    const leads = found.setting !== "dataset.folder" && all[index + 1]?.setting !== found.setting;
+    const button = found.mend ? make("button", {type: "button", text: say("mend"), on: {click: mend}})
+      : leads && make("button", {type: "button", text: say("go"), "data-go": found.setting});
+    return make("li", {class: found.level}, make("strong", {text: found.text}), make("p", {text: found.advice}), button);
   }
 
   function table(subsets) {

@@ -171,6 +171,19 @@ def test_problems_say_what_to_do_and_an_empty_folder_explains_itself(ui: Page, p
     expect(ui.locator("#plan")).to_contain_text("No pictures")
 
 
+def test_a_problem_leads_to_the_setting_that_it_is_about(ui: Page, playground: pathlib.Path) -> None:
+    folder = playground / "damaged" / "1_cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "0.png")
+    for name in ("1.png", "2.png"):
+        (folder / name).write_bytes(b"no picture")
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(folder.parent))
+    expect(ui.locator("#dataset-overview .problems li.error")).to_have_count(2)
+    ui.locator("#dataset-overview .problems button").click()
+    expect(ui.locator("#f-dataset-broken_pictures")).to_be_in_viewport()
+
+
 def test_of_thousands_of_pictures_only_those_in_sight_are_in_the_page(ui: Page, playground: pathlib.Path) -> None:
     folder = playground / "many" / "1_cat"
     folder.mkdir(parents=True)
