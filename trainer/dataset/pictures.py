@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ MAX_BYTES = 704 * 2**20
 
 WebP and AVIF are read whole before their pixels can be counted.
 """
+_BYTES = re.compile(r"""\s*\((\w+ )?b(['"]).*\2\)""")
+"""Pillow repeats what it could not read."""
 _ORIENTATION = 0x0112
 _REMEMBERED = 16_384
 _TURNS: Mapping[int, Image.Transpose] = MappingProxyType(
@@ -131,7 +134,8 @@ def _opened(path: pathlib.Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
         raise BrokenPicture(path, say("data_no_picture")) from error
     except Exception as error:  # damaged files make Pillow's readers raise anything from SyntaxError to struct.error
         known = error.strerror if isinstance(error, OSError) and error.strerror else ""
-        raise BrokenPicture(path, known or say("data_damaged", reason=str(error) or type(error).__name__)) from error
+        said = _BYTES.sub("", str(error)) or type(error).__name__
+        raise BrokenPicture(path, known or say("data_damaged", reason=said)) from error
 
 
 @contextlib.contextmanager

@@ -222,6 +222,14 @@ def test_a_swollen_text_in_a_png_is_no_crash(tmp_path: pathlib.Path, monkeypatch
         size_px(path)
 
 
+def test_bytes_that_cannot_be_read_are_not_repeated(tmp_path: pathlib.Path) -> None:
+    noise((400, 400)).save(tmp_path / "a.png")
+    first, *others = (tmp_path / "a.png").read_bytes().split(b"IDAT")
+    (tmp_path / "a.png").write_bytes(first + b"IDAT" + b"\x01\xde(\xdc".join(others))
+    with pytest.raises(BrokenPicture, match=r"\(broken PNG file\)$"):
+        open_picture(tmp_path / "a.png")
+
+
 def test_a_program_in_disguise_is_not_run(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
