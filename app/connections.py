@@ -2,7 +2,6 @@
 very many of them, so that nobody keeps them all for nothing."""
 
 import asyncio
-import collections
 import ipaddress
 
 import h11
@@ -11,7 +10,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_S = 10.0
 MOST_OF_ONE = 100
 """So many connections another machine has at once; a browser needs about ten for each page."""
-_HELD: collections.Counter[str] = collections.Counter()
 
 
 def network(address: str) -> str:
@@ -28,14 +26,14 @@ class PromptProtocol(H11Protocol):
     """As uvicorn's, which itself waits for the head of a request for ever."""
 
     _giving_up: asyncio.TimerHandle | None = None
-    _holder = ""
+    _holder: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._holder = network(self.client[0] if self.client else "")
-        _HELD[self._holder] += 1
+        held = sum(getattr(other, "_holder", None) == self._holder for other in self.connections)
         # Behind a proxy on this machine there may be many others.
-        if _HELD[self._holder] > MOST_OF_ONE and not self._holder.startswith("127."):
+        if held > MOST_OF_ONE and not self._holder.startswith("127."):
             transport.abort()
             return
         self._wait()
@@ -46,9 +44,6 @@ class PromptProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        _HELD.subtract([self._holder])
-        if not _HELD[self._holder]:
-            del _HELD[self._holder]
         super().connection_lost(exc)
 
     def _wait(self) -> None:
