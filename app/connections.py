@@ -10,6 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_S = 10.0
 MOST_OF_ONE = 100
 """So many connections another machine has at once; a browser needs about ten for each page."""
+OWN = ("127.0.0.1", "::/64")
 
 
 def network(address: str) -> str:
@@ -33,7 +34,7 @@ class PromptProtocol(H11Protocol):
         self._holder = network(self.client[0] if self.client else "")
         held = sum(getattr(other, "_holder", None) == self._holder for other in self.connections)
         # Behind a proxy on this machine there may be many others.
-        if held > MOST_OF_ONE and not self._holder.startswith("127."):
+        if held > MOST_OF_ONE and self._holder not in OWN:
             transport.abort()
             return
         self._wait()

@@ -26,7 +26,7 @@ from trainer.run.folder import RunFolder
 ISLANDS = pathlib.Path(__file__).parent / "islands"
 THUMBNAIL_PX = (96, 192, 384, 768, 1536)
 SAMPLE_TYPES = (".png", ".webp", ".jpg")
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 128 * 2**20
 FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # The address of a sample carries its version, so what was once sent stays true.
 KEPT: Mapping[str, str] = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}

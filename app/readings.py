@@ -38,6 +38,8 @@ class Reading:
         with _BEGINNING:
             if not self._at_work and not self._whole.is_set():
                 self._at_work = True
+                if len(self.first) < FIRST_PICTURES:
+                    self._begun.clear()
                 threading.Thread(target=self._go_on, daemon=True, name="reading pictures").start()
         self._begun.wait(wait_s)
         return self._whole.is_set()

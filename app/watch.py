@@ -157,7 +157,7 @@ def _told(look: Stamp, tail_bytes: int) -> _Told:
         is_empty=not events,
         turn=MappingProxyType({key: turn[key] for key in ("kind", "time") if key in turn}),
         is_last_turn=turn is last,
-        left_s=_left_s(events, _last_step(started, steps, step, events) - step),
+        left_s=_left_s(events, steps - step),
         slowest_s=max(_paces(events)[0], default=0.0),
         started_at=_number(_first(events, "started").get("time")),
         stage=_stage(last),
@@ -260,12 +260,6 @@ def _ended(told: _Told, is_new: bool) -> State:
     return "waiting" if is_new and not told.turn else "interrupted"
 
 
-def _last_step(started: Event, steps: int, step: int, events: Sequence[Event]) -> int:
-    """The step that a run ends at: the last of its `steps`, or that of the epoch after which it is asked to stop."""
-    stops = _heard(events).get("stop_after_epoch")
-    return min(steps, _epoch(started, step) * _whole(started.get("steps_per_epoch"))) if stops else steps
-
-
 def _left_s(events: Sequence[Event], steps: int) -> float | None:
     """Seconds that `steps` more steps take, with what lies between epochs (samples, saving) at the rate seen so far.
 
@@ -363,7 +357,8 @@ def _lasting(events: Iterable[Event], kind: str) -> list[Event]:
             _take_back(found, _whole(event.get("first_step")) + 1, _step_of)
         if event["kind"] == kind:
             # Of a step that was the last one before a kill, the end of the epoch may be told again.
-            _take_back(found, _step_of(event), _step_of)
+            if found and _step_of(found[-1]) == _step_of(event):
+                found.pop()
             found.append(event)
     return found
 

@@ -34,6 +34,7 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     if (!view) return;
     forget(before);
     if (shown) open = view.pictures.findIndex(picture => pathOf(picture) === shown.ask.path);
+    if (open >= 0 && shown) shown.picture = view.pictures[open];
     gallery();
     if (view.pictures.length < view.count) setTimeout(further, FURTHER_MS, view);
     showWanted();
@@ -189,13 +190,16 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
   }
 
   async function save() {
-    const {picture, ask} = shown;
+    const saving = shown;
     const text = find("textarea").value;
-    const answer = await server.save_caption({...ask, text});
-    state(answer.message, answer.ok);
+    const answer = await server.save_caption({...saving.ask, text}) ?? {ok: false, message: say("unsaved")};
+    const isShown = shown === saving;
+    if (isShown) state(answer.message, answer.ok);
     if (!answer.ok) return false;
+    const {picture} = saving;
     Object.assign(picture, {caption: answer.caption, own: true});
-    find(".save").disabled = true;
+    // What was typed meanwhile is still to be saved.
+    if (isShown) find(".save").disabled = find("textarea").value === text;
     told = null;
     const at = view.pictures.indexOf(picture);
     const old = tiles.get(at);
@@ -206,20 +210,25 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     return true;
   }
 
+  /** Saves what was typed; whether nothing is left to save. */
+  const kept = async () => find(".save").disabled || (await save() && find(".save").disabled);
+
   /** To the next picture; what was typed for this one is kept first. */
   async function step(move) {
-    if (find(".save").disabled || await save()) enlarge(open + move);
+    if (await kept()) enlarge(open < 0 && move < 0 ? -1 : open + move);
   }
 
   /** Away from the pictures; what was typed is kept first. Where that has failed and was said, away all the same. */
   async function leave(event) {
     event.preventDefault();
-    if (find(".save").disabled || find(".state").classList.contains("wrong") || await save()) dialog.close();
+    const leaving = shown;
+    const hasFailed = find(".state").classList.contains("wrong");
+    if ((hasFailed || await kept()) && shown === leaving) dialog.close();
   }
 
   function keys(event) {
     if (event.target.matches("textarea")) {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !find(".save").disabled) save();
       return;
     }
     const move = {ArrowLeft: -1, ArrowRight: 1}[event.key];

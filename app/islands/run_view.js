@@ -119,7 +119,7 @@ export class RunView {
     write(this.find(".step"), of(run.step, run.steps));
     write(this.find(".loss-now"), figure(run.loss));
     const running = underWay(run.state);
-    const [word, time] = running ? ["time_left", span(say, run.left_s)] : run.state === "finished" ? ["time_taken", span(say, run.duration_s)] : ["ended", run.seen_at ? moment(run.seen_at) : "–"];
+    const [word, time] = running ? ["time_left", span(say, this.leftS(run))] : run.state === "finished" ? ["time_taken", span(say, run.duration_s)] : ["ended", run.seen_at ? moment(run.seen_at) : "–"];
     write(this.find(".time-word"), say(word));
     write(this.find(".time"), time);
     const share = run.steps ? run.step / run.steps : 0;
@@ -128,6 +128,13 @@ export class RunView {
     progress.firstElementChild.style.width = `${100 * share}%`;
     progress.style.setProperty("--epochs", String(run.epochs > 1 && run.epochs <= 24 ? run.epochs : 1));
     this.stage(running ? run.stage : null);
+  }
+
+  /** Seconds to the end, or to that of the epoch after which it is to stop. */
+  leftS(run) {
+    if (run.left_s === null || !this.isPending("stop_after_epoch")) return run.left_s;
+    const last = Math.min(run.steps, Math.ceil(run.steps / run.epochs) * run.epoch);
+    return (run.left_s * (last - run.step)) / Math.max(1, run.steps - run.step);
   }
 
   stage(stage) {

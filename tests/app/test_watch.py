@@ -136,16 +136,6 @@ def test_the_time_left_ignores_a_pause_and_counts_what_lies_between_epochs(run: 
         assert watch.overview(run)["left_s"] == pytest.approx(20 * 1.0 + 2 * 21, abs=1)
 
 
-def test_the_time_left_is_that_to_the_end_of_the_epoch_after_which_a_run_is_to_stop(run: RunFolder) -> None:
-    write(run, started(), *[step(number, 100.0 + number) for number in range(1, 14)])
-    with folder.held(run):
-        assert watch.overview(run)["left_s"] == pytest.approx(27.0)
-        write(run, events.Asked(what="stop_after_epoch"), step(14, 114.0))
-        assert watch.overview(run)["left_s"] == pytest.approx(6.0)
-        write(run, started(14, at=200.0), step(15, 201.0))
-        assert watch.overview(run)["left_s"] == pytest.approx(25.0)
-
-
 def test_a_loss_that_is_lost_with_its_steps_is_not_shown_of_the_trainer_that_begins_anew(run: RunFolder) -> None:
     log = events.EventLog(run.events)
     for event in (started(), step(1, 101.0, loss=0.5), step(2, 102.0, loss=0.75), started(first_step=1, at=200.0)):

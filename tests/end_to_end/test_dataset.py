@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from app.words import say
 from tests.end_to_end.test_page import open_tab
 
 NASTY = '<img src=x onerror="window.hit=1"> `${window.hit=1}` {{value}}'
@@ -132,6 +133,23 @@ def test_a_caption_is_kept_when_its_picture_is_left(ui: Page, pictures: pathlib.
     expect(ui.locator("#dataset-grid dialog")).to_be_hidden()
     expect(ui.locator("#dataset-grid .tile").nth(1)).to_contain_text(f"left by {leave}")
     assert (pictures / "2_dog" / "1.txt").read_text(encoding="utf-8") == f"left by {leave}\n"
+
+
+def test_a_caption_that_cannot_be_saved_stays_until_its_picture_is_left_once_more(
+    ui: Page, pictures: pathlib.Path
+) -> None:
+    open_tab(ui, "dataset")
+    ui.fill("#f-dataset-folder input", str(pictures / "2_dog"))
+    expect(ui.locator("#dataset-grid .tile")).to_have_count(3)
+    ui.locator("#dataset-grid .tile").nth(1).click()
+    ui.locator("#dataset-grid textarea").fill("typed in vain")
+    ui.route("**/component_server/", lambda route: route.fulfill(status=200, body="null"))
+    ui.click("#dataset-grid dialog .close")
+    expect(ui.locator("#dataset-grid .state")).to_have_text(say("islands.dataset_grid.unsaved"))
+    expect(ui.locator("#dataset-grid textarea")).to_have_value("typed in vain")
+    ui.unroute("**/component_server/")
+    ui.click("#dataset-grid dialog .close")
+    expect(ui.locator("#dataset-grid dialog")).to_be_hidden()
 
 
 def test_a_caption_goes_to_the_picture_that_was_shown_with_it(ui: Page, pictures: pathlib.Path) -> None:

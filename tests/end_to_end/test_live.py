@@ -330,6 +330,25 @@ def test_a_run_is_paused_let_go_on_and_asked_for_things_by_buttons(ui: Page, bar
     expect(ui.locator(".asks")).to_be_hidden()
 
 
+def test_the_time_left_is_that_to_the_end_of_the_epoch_after_which_a_run_is_to_stop(
+    ui: Page, bare_run: RunFolder
+) -> None:
+    bare_run.events.unlink()
+    log = events.EventLog(bare_run.events)
+    with folder.held(bare_run):
+        lengths = {"steps": 40, "steps_per_epoch": 10, "epochs": 4, "pictures": 1}
+        log.write(events.Started(name="x", prompts=[], device="cpu", first_step=0, **lengths))
+        for step in range(1, 14):
+            log.write(events.Step(step=step, epoch=2, loss=0.5, learning_rate=1e-4, training_s=60.0 * step))
+        log.flush()
+        open_tab(ui, "run")
+        ui.locator(".run-name", has_text=bare_run.name).click()
+        expect(ui.locator(".run .time")).to_have_text("27 min")
+        log.write(events.Asked(what="stop_after_epoch"))
+        log.flush()
+        expect(ui.locator(".run .time")).to_have_text("7 min 0 s")
+
+
 def test_steps_that_are_done_again_may_be_under_the_pointer(ui: Page, bare_run: RunFolder) -> None:
     open_tab(ui, "run")
     ui.locator(".run-name", has_text=bare_run.name).click()

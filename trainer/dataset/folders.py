@@ -107,18 +107,19 @@ def is_loop(folder: pathlib.Path, root: pathlib.Path) -> bool:
 
 
 def first_with_pictures(
-    folder: pathlib.Path, depth: int = _DEPTH, seen: set[pathlib.Path] | None = None
+    folder: pathlib.Path, depth: int = _DEPTH, seen: dict[pathlib.Path, int] | None = None
 ) -> pathlib.Path | None:
     """The parent of numbered folders, or else the folder of pictures, that lies below `folder`; None if there is none.
 
-    Folders that cannot be read, or were `seen` before, are passed over, and all others once there are too many.
+    Folders that cannot be read, or were `seen` before at that `depth` or a greater one, are passed over, and so are
+    those that `folder` lies in, and all others once there are too many.
     """
-    seen = {folder.resolve()} if seen is None else seen
+    seen = dict.fromkeys((folder.resolve(), *folder.resolve().parents), depth) if seen is None else seen
     for inner in listing(folder).folders if depth else ():
         real = inner.resolve()
-        if real in seen or len(seen) > _MOST_FOLDERS:
+        if seen.get(real, 0) >= depth or len(seen) > _MOST_FOLDERS:
             continue
-        seen.add(real)
+        seen[real] = depth
         try:
             held = listing(inner)
         except OSError:

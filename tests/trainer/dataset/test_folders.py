@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from tests.trainer.dataset.made import errors, only, picture, pictures, scanned, warnings
-from trainer.dataset.folders import Named, natural, read_name, resolve
+from trainer.dataset.folders import Named, first_with_pictures, natural, read_name, resolve
 from trainer.dataset.pictures import BrokenPicture
 from trainer.dataset.scan import scan
 from trainer.job.settings import Dataset
@@ -182,6 +182,22 @@ def test_links_are_followed_but_loops_are_not(tmp_path: pathlib.Path) -> None:
     found = scanned(data)
     assert [(s.name, len(s.pictures)) for s in found.subsets] == [("4_cat", 3)]
     assert [name in w for w, name in zip(warnings(found), ("5_loop", "6_up"), strict=True)] == [True, True]
+
+
+def test_links_up_lead_to_nothing_deeper_and_links_down_do(tmp_path: pathlib.Path) -> None:
+    picture(tmp_path / "loose.png")
+    data, inner = tmp_path / "data", tmp_path / "data" / "a" / "b" / "c"
+    inner.mkdir(parents=True)
+    try:
+        (data / "up").symlink_to(tmp_path, target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    assert first_with_pictures(data) is None
+    # Seen first where nothing more is looked for.
+    (inner / "first").symlink_to(data / "z", target_is_directory=True)
+    deep = data / "z" / "deep"
+    picture(deep / "1_cat" / "1.png")
+    assert first_with_pictures(data) == deep
 
 
 def test_hidden_and_foreign_things_are_ignored(tmp_path: pathlib.Path) -> None:
