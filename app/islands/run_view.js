@@ -276,10 +276,10 @@ export class RunView {
   /** What the trainer says of requests: whether those that it has heard of are still to be carried out. */
   hear(asked) {
     for (const what of BESIDE) {
-      // A step may last longer than a click is remembered, and saving be done before the next answer.
+      // A step, or an answer, may take longer than a click is remembered, and saving be done before the next answer.
       if (this.run.asked.includes(what)) this.heard[what] = true;
       if (asked[what]) this.note(`asked_${what}`);
-      else if (asked[what] === false && (this.heard[what] || this.clicked[what])) this.note(`done_${what}`, NOTE_MS);
+      else if (asked[what] === false && (this.heard[what] || this.noted === `asked_${what}`)) this.note(`done_${what}`, NOTE_MS);
       if (what in asked) delete this.clicked[what];
     }
     Object.assign(this.heard, asked);
@@ -295,6 +295,7 @@ export class RunView {
 
   note(word, lasting = 0) {
     clearTimeout(this.noteEnd);
+    this.noted = word;
     write(this.find(".asks span"), word && this.say(word));
     if (lasting) this.noteEnd = setTimeout(() => this.note(""), lasting);
   }
