@@ -10,6 +10,8 @@ from trainer.dataset.scan import Picture, read_ahead
 from trainer.job.settings import Dataset
 
 FIRST_PICTURES = 240
+_ENOUGH = 96
+"""So many of them fill most windows: the first answer waits for no more."""
 _REST_S = 0.2
 """So long no others are read while the page shows the first ones, unless those others take no longer."""
 _REMEMBERED = 8
@@ -38,7 +40,7 @@ class Reading:
         with _BEGINNING:
             if not self._at_work and not self._whole.is_set():
                 self._at_work = True
-                if len(self.first) < FIRST_PICTURES:
+                if len(self.first) < _ENOUGH:
                     self._begun.clear()
                 threading.Thread(target=self._go_on, daemon=True, name="reading pictures").start()
         self._begun.wait(wait_s)
@@ -64,7 +66,7 @@ class Reading:
             for _ in self._pictures:
                 if time.monotonic() - self._asked_s > _PATIENCE_S:
                     return
-                if len(self.first) == FIRST_PICTURES and not self._begun.is_set() and self._left_s() > _REST_S:
+                if len(self.first) == _ENOUGH and not self._begun.is_set() and self._left_s() > _REST_S:
                     self._begun.set()
                     time.sleep(_REST_S)
             self._whole.set()

@@ -66,7 +66,7 @@ def wait_for_all(under_way: readings.Reading) -> None:
 def test_the_first_pictures_come_with_the_first_answer(
     folder: pathlib.Path, slow: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readings, "FIRST_PICTURES", 4)
+    monkeypatch.setattr(readings, "_ENOUGH", 4)
     monkeypatch.setattr(readings, "_REST_S", 0.0)
     monkeypatch.setattr(plans, "WAIT_S", 600.0)
     slow.release(4)
