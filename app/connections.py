@@ -1,5 +1,4 @@
-"""Connections to the page: one on which no whole head of a request comes in time is closed, and no other machine has
-very many of them, so that nobody keeps them all for nothing."""
+"""Connections to the page: none waits for ever for the head of a request, and no other machine holds very many."""
 
 import asyncio
 import ipaddress

@@ -33,8 +33,10 @@ import(new URL("islands/page.js", document.baseURI)).then(({make, speaker, trans
     find(".gallery").hidden = !view;
     if (!view) return;
     forget(before);
-    if (shown) open = view.pictures.findIndex(picture => pathOf(picture) === shown.ask.path);
-    if (open >= 0 && shown) shown.picture = view.pictures[open];
+    if (shown) {
+      open = view.pictures.findIndex(picture => pathOf(picture) === shown.ask.path);
+      shown.picture = view.pictures[open] ?? shown.picture;
+    }
     gallery();
     if (view.pictures.length < view.count) setTimeout(further, FURTHER_MS, view);
     showWanted();
